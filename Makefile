@@ -1,0 +1,85 @@
+# GNU make. Needs Python 3.11 or newer and nothing else; everything is installed into .venv in this folder.
+# The one exception: as root on Debian, what the system lacks for it (python3-venv, and chromium for the browser tests).
+
+PYTHON ?= python3
+ASKWISE_WORKSPACE ?= askwise-workspace
+ASKWISE_PORT ?= 8501
+export ASKWISE_WORKSPACE ASKWISE_PORT
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+CORE := $(VENV)/.core-installed
+TEST := $(VENV)/.test-installed
+LONG := slow or faults or browser
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help run test lint test-fast test-long browser bench screenshots wheel constraints clean
+
+help: ## list what can be made
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
+		printf '  make %-12s %s\n' "$$name" "$$text"; done
+
+run: $(CORE) ## the demo in a browser: the digits project, ready to label
+	@exec $(BIN)/askwise demo
+
+test: lint test-fast test-long ## everything that must hold: lint, types, fast tests, then the long ones
+
+lint: $(TEST) ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+test-fast: $(TEST) ## only the tests that take seconds
+	$(BIN)/python -m pytest -q -m "not ($(LONG))"
+
+test-long: browser ## browser tests, fault injection, and whatever else takes its time
+	$(BIN)/python -m pytest -q -m "$(LONG)"
+
+# A browser already on the machine, else Debian's, else the one that Playwright brings. What is on the path has to start:
+# some systems have a `chromium` that only tells how to install one.
+browser: $(TEST)
+	@works() { command -v "$$1" >/dev/null 2>&1 && "$$1" --version >/dev/null 2>&1; }; \
+	if works chromium || works google-chrome; then exit 0; fi; \
+	if command -v apt-get >/dev/null 2>&1 && [ "$$(id -u)" = 0 ]; then \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y chromium && works chromium && exit 0; \
+		exec $(BIN)/playwright install --with-deps chromium; \
+	fi; \
+	exec $(BIN)/playwright install chromium
+
+bench: browser ## print the figures that the documentation states
+	@set -e; for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+screenshots: browser ## docs/images: each page, light and dark
+	$(BIN)/python tests/browser/screenshots.py
+
+wheel: $(CORE) ## dist/askwise-*.whl
+	$(PIP) wheel --quiet --no-deps --wheel-dir dist .
+
+constraints: ## write constraints.txt anew, from the newest versions in an empty environment
+	@set -e; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
+	$(PYTHON) -m venv "$$fresh"; "$$fresh/bin/python" -m pip install --quiet '.[test,postgres]'; \
+	sed -n '/^#/p' constraints.txt > "$$fresh/list"; \
+	"$$fresh/bin/python" -m pip freeze --exclude askwise | LC_ALL=C sort -f >> "$$fresh/list"; mv "$$fresh/list" constraints.txt
+
+clean: ## remove .venv and what was built; a workspace is never touched
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The interpreter is a prerequisite by its own date, so that a new Python on the system installs everything again.
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Askwise needs Python 3.11 or newer; name one with: make PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && \
+		apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y python3-venv; } || \
+		{ echo "This Python cannot make environments; install its venv module (Debian: python3-venv)."; exit 1; }
+	$(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); exit 1; }
+
+$(CORE): $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) install --quiet -c constraints.txt -e .
+	@touch $@
+
+$(TEST): $(BIN)/python pyproject.toml constraints.txt
+	$(PIP) install --quiet -c constraints.txt -e '.[test]'
+	@touch $(CORE) $@

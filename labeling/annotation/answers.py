@@ -1,0 +1,232 @@
+"""Where an answer is saved. What is reported as saved is committed; repeating an event changes nothing.
+
+Annotations are only ever added: a correction supersedes the answer it corrects, an undo withdraws it.
+"""
+
+import time
+import uuid
+from collections.abc import Sequence
+from typing import Literal
+
+from pydantic import BaseModel, Field, field_validator
+from sqlmodel import Session, col, select, update
+
+from labeling import jobs
+from labeling.annotation.claims import Claim
+from labeling.annotation.consensus import live_class, settle, standing
+from labeling.annotation.queue import has_room, held_claim, reclaim
+from labeling.db.engine import writing
+from labeling.db.schema import Annotation, Assignment, JobKind, LabelClass, Lease, Project, Verdict
+from labeling.errors import NotFound
+from labeling.projects import settings_of
+from labeling.users import require
+from labeling.workspace import Workspace
+
+
+class Answer(BaseModel):
+    """One answer as it comes from a person: to a leased item, or to correct an earlier answer."""
+
+    event_id: str = Field(min_length=1, max_length=64)
+    assignment_id: int | None = None
+    token: str = ""
+    supersedes: str | None = None
+    verdict: Literal["label", "skip", "unsure"]
+    class_id: int | None = None
+    seconds: float | None = Field(default=None, ge=0, le=86_400, allow_inf_nan=False)
+    note: str = Field(default="", max_length=10_000)
+    flagged: bool = False
+
+    @field_validator("event_id", "supersedes")
+    @classmethod
+    def _as_uuid(cls, value: str | None) -> str | None:
+        return None if value is None else str(uuid.UUID(value))
+
+
+class Outcome(BaseModel):
+    """What became of one answer."""
+
+    event_id: str
+    status: Literal["saved", "repeated", "refused"]
+    why: str = ""
+
+
+class Undone(BaseModel):
+    """What became of an undo; the claim puts the item before the person again."""
+
+    status: Literal["undone", "repeated", "refused"]
+    why: str = ""
+    claim: Claim | None = None
+
+
+class _Refused(Exception):
+    """An answer that cannot stand, and why; the others of its batch are saved all the same."""
+
+
+def submit(
+    workspace: Workspace, actor_id: int, answers: Sequence[Answer], *, now: float | None = None
+) -> list[Outcome]:
+    """Save answers, each exactly once, in one transaction; returns one outcome each, in order.
+
+    An answer whose lease has lapsed is taken as long as nobody else's answer or lease has filled the item.
+    """
+    now = time.time() if now is None else now
+    outcomes = []
+    with writing(workspace.engine) as session:
+        for answer in answers:
+            try:
+                outcomes.append(_save(session, actor_id, answer, now))
+            except (_Refused, NotFound) as refusal:
+                outcomes.append(Outcome(event_id=answer.event_id, status="refused", why=str(refusal)))
+    return outcomes
+
+
+def undo(
+    workspace: Workspace,
+    actor_id: int,
+    event_id: str,
+    *,
+    undo_id: str | None = None,
+    client: str | None = None,
+    now: float | None = None,
+) -> Undone:
+    """Withdraw one's own answer and lease its item again.
+
+    Raises
+    ------
+    NotFound
+        If the acting user has no such answer.
+    """
+    now = time.time() if now is None else now
+    event_id = _uuid(event_id)
+    undo_id = _uuid(undo_id) if undo_id else str(uuid.uuid5(uuid.NAMESPACE_OID, f"undo {event_id}"))
+    with writing(workspace.engine) as session:
+        given = _own(session, actor_id, event_id)
+        later = _superseding(session, event_id)
+        if later is not None:
+            if later.id == undo_id:
+                return Undone(status="repeated", claim=held_claim(session, actor_id, given.item_id, now))
+            return Undone(status="refused", why="This answer was already changed; undo the newer one instead.")
+        session.add(
+            Annotation(
+                id=undo_id,
+                project_id=given.project_id,
+                item_id=given.item_id,
+                user_id=actor_id,
+                verdict=Verdict.UNDO,
+                supersedes=event_id,
+                assignment_id=given.assignment_id,
+                created=now,
+            )
+        )
+        _after(session, given)
+        assert given.assignment_id is not None
+        claim = reclaim(session, session.get_one(Assignment, given.assignment_id), client, now)
+        return Undone(status="undone", claim=claim, why="" if claim else "Somebody else has this item now.")
+
+
+def _save(session: Session, actor_id: int, answer: Answer, now: float) -> Outcome:
+    earlier = session.exec(select(Annotation).where(Annotation.id == answer.event_id)).first()
+    if earlier is not None:
+        if earlier.user_id != actor_id:
+            raise _Refused("This event id belongs to somebody else's answer; send a new one.")
+        return Outcome(event_id=answer.event_id, status="repeated")
+    assignment = (
+        _corrected(session, actor_id, answer, now) if answer.supersedes else _leased(session, actor_id, answer, now)
+    )
+    saved = Annotation(
+        id=answer.event_id,
+        project_id=assignment.project_id,
+        item_id=assignment.item_id,
+        user_id=actor_id,
+        verdict=Verdict(answer.verdict),
+        class_id=_class(session, assignment.project_id, answer),
+        note=answer.note,
+        flagged=answer.flagged,
+        assignment_id=assignment.id,
+        model_version_id=assignment.model_version_id,
+        suggestion_class_id=assignment.suggestion_class_id,
+        suggestion_shown=assignment.suggestion_shown,
+        seconds=answer.seconds,
+        supersedes=answer.supersedes,
+        created=now,
+    )
+    session.add(saved)
+    # Leases of the same item in the person's other tabs are answered with this one.
+    own = (col(Assignment.item_id) == assignment.item_id) & (col(Assignment.user_id) == actor_id)
+    session.exec(update(Assignment).where(own, col(Assignment.state) == Lease.LEASED).values(state=Lease.ANSWERED))
+    _after(session, saved)
+    return Outcome(event_id=answer.event_id, status="saved")
+
+
+def _leased(session: Session, actor_id: int, answer: Answer, now: float) -> Assignment:
+    """The assignment that an answer fulfils, if it still may."""
+    assignment = session.get(Assignment, answer.assignment_id) if answer.assignment_id is not None else None
+    if assignment is None or assignment.user_id != actor_id or assignment.token != answer.token:
+        raise _Refused("This item is not leased to you; claim it again.")
+    project = require(session, actor_id, assignment.project_id)
+    mine = select(Annotation.id).where(
+        Annotation.item_id == assignment.item_id,
+        Annotation.user_id == actor_id,
+        standing(),
+    )
+    if session.exec(mine).first() is not None:
+        raise _Refused("You have already answered this item; correct that answer instead.")
+    if assignment.state is Lease.ANSWERED:
+        raise _Refused("This lease was used for an answer that you have since undone; claim the item again.")
+    held = assignment.state is Lease.LEASED and assignment.expires > now
+    if not held and not has_room(session, assignment, settings_of(project).overlap, now):
+        raise _Refused("Your time on this item ran out and somebody else has it now; nothing more is needed from you.")
+    assignment.state = Lease.ANSWERED
+    return assignment
+
+
+def _corrected(session: Session, actor_id: int, answer: Answer, now: float) -> Assignment:
+    """The assignment of the answer that this one corrects."""
+    assert answer.supersedes is not None
+    given = _own(session, actor_id, answer.supersedes)
+    if _superseding(session, answer.supersedes) is not None:
+        raise _Refused("That answer was already changed or withdrawn; correct the newest one.")
+    assert given.assignment_id is not None
+    assignment = session.get_one(Assignment, given.assignment_id)
+    becomes_label = answer.verdict == "label" and given.verdict is not Verdict.LABEL
+    overlap = settings_of(session.get_one(Project, given.project_id)).overlap
+    if becomes_label and not has_room(session, assignment, overlap, now):
+        raise _Refused("Somebody else has this item now; nothing more is needed from you.")
+    return assignment
+
+
+def _class(session: Session, project_id: int, answer: Answer) -> int | None:
+    if answer.verdict != "label":
+        return None
+    chosen = session.get(LabelClass, answer.class_id) if answer.class_id is not None else None
+    if chosen is None or chosen.project_id != project_id:
+        raise _Refused("That class is not one of this project's; choose another.")
+    assert chosen.id is not None
+    if session.get_one(LabelClass, live_class(session, chosen.id)).retired:
+        raise _Refused(f"The class “{chosen.name}” was retired; choose another.")
+    return chosen.id
+
+
+def _after(session: Session, annotation: Annotation) -> None:
+    session.flush()
+    settle(session, annotation.item_id)
+    jobs.request(session, annotation.project_id, JobKind.TRAIN)
+
+
+def _own(session: Session, actor_id: int, event_id: str) -> Annotation:
+    given = session.exec(select(Annotation).where(Annotation.id == event_id)).first()
+    if given is None or given.user_id != actor_id or given.verdict is Verdict.UNDO:
+        raise NotFound("There is no answer of yours with this id.")
+    require(session, actor_id, given.project_id)
+    return given
+
+
+def _superseding(session: Session, event_id: str) -> Annotation | None:
+    return session.exec(select(Annotation).where(Annotation.supersedes == event_id)).first()
+
+
+def _uuid(value: str) -> str:
+    try:
+        return str(uuid.UUID(value))
+    except ValueError:
+        raise NotFound("There is no answer of yours with this id.") from None

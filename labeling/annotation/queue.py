@@ -1,0 +1,304 @@
+"""What people are asked next: leases on the head of the live ranking.
+
+An item may be asked of a person who has no standing answer to it, while its answers and the other people's live
+leases are together fewer than the project's overlap. Leases last minutes, are renewed by a heartbeat, and carry a
+fencing token that is checked when the answer comes in.
+"""
+
+import secrets
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel
+from sqlalchemy import ColumnElement
+from sqlmodel import Session, col, exists, func, select, update
+
+from labeling.annotation.claims import Claim, as_claim
+from labeling.annotation.consensus import standing
+from labeling.db.engine import reading, writing
+from labeling.db.schema import Annotation, Assignment, Item, Lease, Project, QueueEntry, Ranking, Reason
+from labeling.errors import Invalid
+from labeling.projects import settings_of
+from labeling.users import require
+from labeling.workspace import Workspace
+
+MAX_CLAIMS = 200
+
+
+class Queued(BaseModel):
+    """One place of the live ranking."""
+
+    item_id: int
+    external_id: str
+    utility: float
+    reason: Reason
+    why: str
+    model_version: int | None
+    ranking: int
+
+
+def live_ranking(session: Session, project_id: int) -> Ranking | None:
+    """The newest ranking of a project."""
+    query = select(Ranking).where(Ranking.project_id == project_id)
+    return session.exec(query.order_by(col(Ranking.id).desc()).limit(1)).first()
+
+
+def claim(
+    workspace: Workspace,
+    actor_id: int,
+    project_id: int,
+    count: int = 1,
+    *,
+    client: str | None = None,
+    resume: bool = False,
+    release: Sequence[int] = (),
+    now: float | None = None,
+) -> list[Claim]:
+    """Lease up to `count` items to the acting user, the most useful first.
+
+    Parameters
+    ----------
+    client
+        The browser tab that asks.
+    resume
+        Whether the leases that this tab still holds come first (after a reload). Where the pool has nothing else,
+        the person's leases of other tabs are taken over too: "no work" is never said while there is some.
+    release
+        Assignments to give back in the same transaction, so that unshown items are exchanged for better ones.
+
+    Raises
+    ------
+    Invalid
+        If `count` is out of bounds.
+    NotFound
+        If the user is no member of the project.
+    """
+    if not 1 <= count <= MAX_CLAIMS:
+        raise Invalid(f"Claim between 1 and {MAX_CLAIMS} items at a time.")
+    now = time.time() if now is None else now
+    with writing(workspace.engine) as session:
+        project = require(session, actor_id, project_id)
+        _give_back(session, actor_id, release)
+        held: list[Assignment] = []
+        if resume and client:
+            held = _own_leases(session, actor_id, project_id, now, col(Assignment.client) == client)[:count]
+        expires = now + settings_of(project).lease_seconds
+        held += _lease_new(session, actor_id, project, count - len(held), client, now, expires)
+        if resume and client and not held:
+            held = _own_leases(session, actor_id, project_id, now, col(Assignment.client).is_distinct_from(client))[
+                :count
+            ]
+        for assignment in held:
+            assignment.client, assignment.expires = client, expires
+        session.flush()
+        return [as_claim(session, assignment) for assignment in held]
+
+
+def reclaim(session: Session, previous: Assignment, client: str | None, now: float) -> Claim | None:
+    """Lease an item again to the person whose answer to it was just withdrawn, in the caller's transaction.
+
+    None where others have filled the item meanwhile (it had been skipped, say).
+    """
+    project = session.get_one(Project, previous.project_id)
+    if not has_room(session, previous, settings_of(project).overlap, now):
+        return None
+    fields = previous.model_dump(exclude={"id", "token", "state", "expires", "client", "created"})
+    expires = now + settings_of(project).lease_seconds
+    again = Assignment(**fields, token=secrets.token_urlsafe(12), expires=expires, client=client, created=now)
+    session.add(again)
+    session.flush()
+    return as_claim(session, again)
+
+
+def held_claim(session: Session, actor_id: int, item_id: int, now: float) -> Claim | None:
+    """The person's live lease on an item, if there is one."""
+    query = select(Assignment).where(
+        Assignment.user_id == actor_id,
+        Assignment.item_id == item_id,
+        Assignment.state == Lease.LEASED,
+        Assignment.expires > now,
+    )
+    assignment = session.exec(query).first()
+    return as_claim(session, assignment) if assignment else None
+
+
+def renew(
+    workspace: Workspace,
+    actor_id: int,
+    project_id: int,
+    assignment_ids: Sequence[int] | None = None,
+    *,
+    now: float | None = None,
+) -> tuple[list[int], float]:
+    """Extend the acting user's leases (all of them when no ids are given); returns those extended and till when.
+
+    A lease that lapsed is extended too if its item was not given to somebody else meanwhile.
+    """
+    now = time.time() if now is None else now
+    with writing(workspace.engine) as session:
+        project = require(session, actor_id, project_id)
+        overlap, expires = settings_of(project).overlap, now + settings_of(project).lease_seconds
+        query = select(Assignment).where(
+            Assignment.user_id == actor_id, Assignment.project_id == project_id, Assignment.state == Lease.LEASED
+        )
+        if assignment_ids is not None:
+            query = query.where(col(Assignment.id).in_(assignment_ids))
+        renewed = []
+        for assignment in session.exec(query).all():
+            if assignment.expires > now or (assignment_ids is not None and has_room(session, assignment, overlap, now)):
+                assignment.expires = expires
+                assert assignment.id is not None
+                renewed.append(assignment.id)
+        return renewed, expires
+
+
+def release(workspace: Workspace, actor_id: int, project_id: int, assignment_ids: Sequence[int]) -> int:
+    """Give leases back unanswered; returns how many were held."""
+    with writing(workspace.engine) as session:
+        require(session, actor_id, project_id)
+        return _give_back(session, actor_id, assignment_ids)
+
+
+def upcoming(workspace: Workspace, actor_id: int, project_id: int, limit: int = 20) -> list[Queued]:
+    """The head of the live ranking, as far as it is still open."""
+    with reading(workspace.engine) as session:
+        project = require(session, actor_id, project_id)
+        ranking = live_ranking(session, project_id)
+        if ranking is None or ranking.id is None:
+            return []
+        query = (
+            select(QueueEntry, Item.external_id)
+            .join(Item, col(Item.id) == QueueEntry.item_id)
+            .where(QueueEntry.ranking_id == ranking.id, Item.answers < settings_of(project).overlap)
+            .order_by(col(QueueEntry.position))
+            .limit(limit)
+        )
+        return [
+            Queued(
+                item_id=entry.item_id,
+                external_id=external_id,
+                utility=entry.utility,
+                reason=Reason.STRATEGY,
+                why=entry.why,
+                model_version=ranking.model_version_id,
+                ranking=ranking.id,
+            )
+            for entry, external_id in session.exec(query).all()
+        ]
+
+
+def remaining(session: Session, actor_id: int, project: Project, now: float) -> int:
+    """How many items could be leased to this person now."""
+    assert project.id is not None
+    query = select(func.count()).select_from(Item).where(*_eligible(actor_id, project, now))
+    return session.exec(query).one()
+
+
+def has_room(session: Session, assignment: Assignment, overlap: int, now: float) -> bool:
+    """Whether an answer under this assignment would keep its item within the overlap."""
+    others = (
+        select(func.count())
+        .select_from(Assignment)
+        .where(
+            Assignment.item_id == assignment.item_id,
+            Assignment.user_id != assignment.user_id,
+            Assignment.state == Lease.LEASED,
+            Assignment.expires > now,
+        )
+    )
+    item = session.get_one(Item, assignment.item_id)
+    return item.answers + session.exec(others).one() < overlap
+
+
+def _eligible(actor_id: int, project: Project, now: float) -> list[ColumnElement[bool]]:
+    """Conditions under which an `Item` may be leased to this person."""
+    overlap = settings_of(project).overlap
+    live = (
+        (col(Assignment.item_id) == Item.id) & (col(Assignment.state) == Lease.LEASED) & (col(Assignment.expires) > now)
+    )
+    answered = exists().where(col(Annotation.item_id) == Item.id, col(Annotation.user_id) == actor_id, standing())
+    conditions = [col(Item.project_id) == project.id, col(Item.answers) < overlap, ~answered]
+    if overlap == 1:
+        return [*conditions, ~exists().where(live)]
+    held = select(func.count()).select_from(Assignment).where(live).correlate(Item).scalar_subquery()
+    mine = exists().where(live, col(Assignment.user_id) == actor_id)
+    return [*conditions, ~mine, col(Item.answers) + held < overlap]
+
+
+def _lease_new(
+    session: Session, actor_id: int, project: Project, count: int, client: str | None, now: float, expires: float
+) -> list[Assignment]:
+    """Lease up to `count` eligible items: from the live ranking, then from the rest of the pool."""
+    settings = settings_of(project)
+    shown = settings.suggestions == "show"
+    eligible = _eligible(actor_id, project, now)
+    leased: list[Assignment] = []
+
+    def lease(item: Item, **chosen: Any) -> None:
+        assert item.id is not None and project.id is not None
+        reason = Reason.OVERLAP if item.answers else Reason.STRATEGY
+        assignment = Assignment(
+            project_id=project.id,
+            item_id=item.id,
+            user_id=actor_id,
+            client=client,
+            token=secrets.token_urlsafe(12),
+            expires=expires,
+            reason=reason,
+            suggestion_shown=shown,
+            created=now,
+            **chosen,
+        )
+        session.add(assignment)
+        leased.append(assignment)
+
+    ranking = live_ranking(session, project.id) if project.id is not None else None
+    if ranking is not None and count > 0:
+        ranked = (
+            select(QueueEntry, Item)
+            .join(Item, col(Item.id) == QueueEntry.item_id)
+            .where(QueueEntry.ranking_id == ranking.id)
+        )
+        for entry, item in session.exec(ranked.where(*eligible).order_by(col(QueueEntry.position)).limit(count)).all():
+            lease(
+                item,
+                why=entry.why,
+                utility=entry.utility,
+                ranking_id=ranking.id,
+                model_version_id=ranking.model_version_id,
+                suggestion_class_id=entry.suggestion_class_id,
+                suggestion_confidence=entry.suggestion_confidence,
+            )
+        session.flush()
+    if len(leased) < count:
+        # Hashes of contents are as good as random, so their order is a spread-out one, and the same for everybody.
+        rest = select(Item).where(*eligible).order_by(col(Item.content_hash), col(Item.id)).limit(count - len(leased))
+        for item in session.exec(rest).all():
+            lease(item, why="not ranked yet")
+        session.flush()
+    return leased
+
+
+def _own_leases(
+    session: Session, actor_id: int, project_id: int, now: float, which: ColumnElement[bool]
+) -> list[Assignment]:
+    query = select(Assignment).where(
+        Assignment.user_id == actor_id,
+        Assignment.project_id == project_id,
+        Assignment.state == Lease.LEASED,
+        Assignment.expires > now,
+        which,
+    )
+    return list(session.exec(query.order_by(col(Assignment.id))).all())
+
+
+def _give_back(session: Session, actor_id: int, assignment_ids: Sequence[int]) -> int:
+    if not assignment_ids:
+        return 0
+    mine = (
+        (col(Assignment.user_id) == actor_id)
+        & col(Assignment.id).in_(assignment_ids)
+        & (col(Assignment.state) == Lease.LEASED)
+    )
+    return session.exec(update(Assignment).where(mine).values(state=Lease.RELEASED)).rowcount

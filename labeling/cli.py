@@ -1,0 +1,212 @@
+"""The `askwise` command: the verbs of `labeling.verbs` for a terminal. `--json` on each that prints a result."""
+
+import json
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from labeling.db.schema import Role
+from labeling.errors import AskwiseError
+from labeling.verbs import OpenWorkspace
+
+app = typer.Typer(
+    no_args_is_help=True, add_completion=False, help="Active-learning labeling.", pretty_exceptions_enable=False
+)
+project_app = typer.Typer(no_args_is_help=True, help="Make projects and list them.")
+app.add_typer(project_app, name="project")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
+Where = Annotated[Path | None, typer.Option("--workspace", "-w", help="The workspace (default: ASKWISE_WORKSPACE).")]
+Place = Annotated[Path | None, typer.Argument(help="The workspace (default: ASKWISE_WORKSPACE).")]
+Port = Annotated[int | None, typer.Option(help="The port (default: ASKWISE_PORT, then 8501).")]
+
+messages = Console(stderr=True, highlight=False)
+
+
+def main() -> None:
+    """Run the command; an error is one sentence and exit status 1."""
+    try:
+        app()
+    except AskwiseError as error:
+        messages.print(str(error), style="red", markup=False)
+        sys.exit(1)
+
+
+@app.command()
+def demo(
+    workspace: Place = None,
+    port: Port = None,
+    serve: Annotated[bool, typer.Option(help="Serve the app on it.")] = True,
+) -> None:
+    """Make a workspace with the digits project, ready to label, and serve it."""
+    opened = OpenWorkspace(workspace)
+    with _bar() as progress:
+        opened.demo(progress)
+    messages.print(f"The digits project is ready in {opened.workspace.root}.", markup=False)
+    if serve:
+        _serve(opened, port)
+
+
+@app.command()
+def serve(
+    workspace: Place = None,
+    port: Port = None,
+    address: Annotated[str | None, typer.Option(help="Where to listen (default: this machine only).")] = None,
+    worker: Annotated[bool, typer.Option(help="Run a worker beside the app.")] = True,
+) -> None:
+    """Serve the app, with its worker."""
+    _serve(OpenWorkspace(workspace), port, address, worker)
+
+
+@app.command()
+def worker(
+    workspace: Place = None,
+    until_stdin_closes: Annotated[bool, typer.Option(hidden=True)] = False,
+) -> None:
+    """Run a worker alone, anywhere that reaches the database and the workspace."""
+    from labeling.learning.worker import run_worker
+
+    stop = threading.Event()
+    if until_stdin_closes:
+
+        def outlive_nobody() -> None:
+            sys.stdin.buffer.read()
+            stop.set()
+
+        threading.Thread(target=outlive_nobody, daemon=True).start()
+    try:
+        run_worker(OpenWorkspace(workspace).workspace, stop)
+    except KeyboardInterrupt:
+        stop.set()
+
+
+@project_app.command("create")
+def create_project(
+    name: str,
+    classes: Annotated[str, typer.Option(help="Class names, separated by commas.")] = "",
+    guidelines: Annotated[str, typer.Option(help="What annotators should know.")] = "",
+    overlap: Annotated[int, typer.Option(help="How many people answer an item.")] = 1,
+    strategy: Annotated[str, typer.Option(help="Which item next.")] = "adaptive",
+    workspace: Where = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a project."""
+    names = [c.strip() for c in classes.split(",") if c.strip()]
+    opened = OpenWorkspace(workspace)
+    made = opened.create_project(name, names, guidelines=guidelines, overlap=overlap, strategy=strategy)
+    _print({"id": made, "name": name}, as_json, f"Project {made}, “{name}”, is there; fill it with `askwise import`.")
+
+
+@project_app.command("list")
+def list_projects(workspace: Where = None, as_json: AsJson = False) -> None:
+    """List your projects."""
+    rows = OpenWorkspace(workspace).projects()
+    _print({"projects": rows}, as_json, _table(rows, "id", "name", "items", "labels", "class_count", "role"))
+
+
+@app.command("import")
+def import_items(
+    project: str,
+    path: Annotated[Path, typer.Argument(help="A folder or a zip of images.")],
+    labels: Annotated[
+        Literal["oracle", "ignore"], typer.Option(help="Subfolder names: known answers for simulations, or nothing.")
+    ] = "oracle",
+    workspace: Where = None,
+    as_json: AsJson = False,
+) -> None:
+    """Take images into a project."""
+    opened = OpenWorkspace(workspace)
+    with _bar() as progress:
+        report = opened.import_items(project, path, labels=labels, progress=progress)
+    words = f"{report['added']:,} added, {report['duplicates']:,} already there, {report['refused_count']:,} refused."
+    _print(report, as_json, "\n".join([words, *(f"{r['name']}: {r['why']}" for r in report["refused"])]))
+
+
+@app.command()
+def export(
+    project: str,
+    format: Annotated[str, typer.Option(help="csv or jsonl.")] = "csv",
+    out: Annotated[Path, typer.Option(help="The folder to write to.")] = Path(),
+    workspace: Where = None,
+    as_json: AsJson = False,
+) -> None:
+    """Write a project's answers to a file."""
+    opened = OpenWorkspace(workspace)
+    with _bar() as progress:
+        target = opened.export(project, format, out, progress=progress)
+    _print({"path": str(target), "bytes": target.stat().st_size}, as_json, f"Wrote {target}.")
+
+
+@app.command()
+def token(
+    name: str,
+    role: Annotated[Role, typer.Option(help="The user's role in every project there is.")] = Role.ANNOTATOR,
+    revoke: Annotated[bool, typer.Option("--revoke", help="End the user's tokens instead.")] = False,
+    workspace: Where = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an API token for a user; it is shown once."""
+    opened = OpenWorkspace(workspace)
+    if revoke:
+        ended = opened.revoke_tokens(name)
+        _print({"name": name, "revoked": ended}, as_json, f"Ended {ended} of {name}'s tokens.")
+        return
+    made = opened.token(name, role)
+    _print({"name": name, "token": made, "role": role.value}, as_json, made)
+
+
+@app.command()
+def doctor(workspace: Where = None, as_json: AsJson = False) -> None:
+    """Check this machine and the workspace."""
+    checks = OpenWorkspace(workspace).doctor()
+    _print(checks, as_json, _table([{"what": k, "found": v} for k, v in checks.items()], "what", "found"))
+
+
+@app.command()
+def backup(dest: Path, workspace: Where = None, as_json: AsJson = False) -> None:
+    """Copy the workspace, consistent while the app is running."""
+    opened = OpenWorkspace(workspace)
+    with _bar() as progress:
+        copied = opened.backup(dest, progress)
+    _print({"path": str(dest), "files": copied}, as_json, f"Copied the database and {copied:,} files to {dest}.")
+
+
+def _serve(opened: OpenWorkspace, port: int | None, address: str | None = None, with_worker: bool = True) -> None:
+    from labeling.web.server import run
+
+    run(opened.workspace, port=port, address=address, with_worker=with_worker)
+
+
+@contextmanager
+def _bar() -> Iterator[Callable[[float, str], None]]:
+    """A progress bar on the terminal; a fraction of 0 only turns the spinner."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=messages, transient=True) as shown:
+        task = shown.add_task("Starting", total=None)
+
+        def progress(fraction: float, message: str) -> None:
+            shown.update(task, description=message, completed=fraction, total=1.0 if fraction else None)
+
+        yield progress
+
+
+def _print(result: dict[str, Any], as_json: bool, words: str | Table) -> None:
+    if as_json:
+        typer.echo(json.dumps(result, ensure_ascii=False))
+    else:
+        Console(soft_wrap=True, highlight=False).print(words, markup=False)
+
+
+def _table(rows: list[dict[str, Any]], *columns: str) -> Table:
+    table = Table(*columns, box=None)
+    for row in rows:
+        table.add_row(*("" if row[c] is None else str(row[c]) for c in columns))
+    return table

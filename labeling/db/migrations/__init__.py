@@ -1,0 +1,36 @@
+"""How the database has grown: one Alembic revision a step, in `versions/`, applied when a workspace is opened."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Engine
+
+from labeling.db.engine import reading, writing
+
+
+def configuration() -> Config:
+    """Alembic's configuration, without a file."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent))
+    config.set_main_option("path_separator", "os")
+    return config
+
+
+def current(engine: Engine) -> str | None:
+    """The revision that the database is at; None when it is empty."""
+    with reading(engine) as session:
+        return MigrationContext.configure(session.connection()).get_current_revision()
+
+
+def upgrade(engine: Engine, revision: str = "head") -> None:
+    """Bring the database to `revision`, in one transaction: all of it or nothing."""
+    config = configuration()
+    newest = ScriptDirectory.from_config(config).get_current_head()
+    if revision == "head" and current(engine) == newest:
+        return
+    with writing(engine) as session:
+        config.attributes["connection"] = session.connection()
+        command.upgrade(config, revision)

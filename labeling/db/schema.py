@@ -1,0 +1,325 @@
+"""The tables. Annotations are append-only; labels, model versions, rankings and queues can be rebuilt from them.
+
+Times are seconds since the epoch (UTC) as floats, so that they compare alike in SQLite and PostgreSQL.
+"""
+
+import time
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import JSON, Column, Enum, Index, UniqueConstraint, text
+from sqlmodel import Field, SQLModel
+
+
+class Role(StrEnum):
+    """A person's role in a project, weakest first."""
+
+    ANNOTATOR = "annotator"
+    EXPERT = "expert"
+    OWNER = "owner"
+
+
+class Verdict(StrEnum):
+    """What an annotation says. `undo` withdraws the annotation that it supersedes."""
+
+    LABEL = "label"
+    SKIP = "skip"
+    UNSURE = "unsure"
+    UNDO = "undo"
+
+
+class Reason(StrEnum):
+    """Why an item was asked."""
+
+    STRATEGY = "strategy"
+    AUDIT = "audit"
+    GOLD = "gold"
+    OVERLAP = "overlap"
+    REVIEW = "review"
+
+
+class Lease(StrEnum):
+    """State of an assignment. A leased one whose expiry has passed is lapsed, whatever this column says."""
+
+    LEASED = "leased"
+    ANSWERED = "answered"
+    RELEASED = "released"
+
+
+class Source(StrEnum):
+    """Where a label comes from."""
+
+    SINGLE = "single"
+    CONSENSUS = "consensus"
+    ADJUDICATED = "adjudicated"
+    MACHINE = "machine"
+
+
+class ModelState(StrEnum):
+    """One model version of a project is live; the earlier ones are retired."""
+
+    LIVE = "live"
+    RETIRED = "retired"
+
+
+class JobKind(StrEnum):
+    """What the worker does."""
+
+    IMPORT = "import"
+    ENCODE = "encode"
+    TRAIN = "train"
+
+
+class JobState(StrEnum):
+    """Life of a job."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+def _json() -> Any:
+    return Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+
+
+def _word(kind: type[StrEnum], **options: Any) -> Any:
+    """A column of one of `kind`'s words, stored as the word itself: no database type to migrate."""
+    stored = Enum(kind, native_enum=False, length=16, values_callable=lambda words: [word.value for word in words])
+    return Field(sa_type=stored, nullable=False, **options)
+
+
+class User(SQLModel, table=True):
+    """A person (or a program acting as one)."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True, index=True)
+    created: float = Field(default_factory=time.time)
+
+
+class ApiToken(SQLModel, table=True):
+    """A bearer token of a user; only its SHA-256 is kept."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    user_id: int = Field(foreign_key="user.id", index=True)
+    digest: str = Field(unique=True, index=True)
+    created: float = Field(default_factory=time.time)
+    revoked: float | None = None
+
+
+class Project(SQLModel, table=True):
+    """One labeling task. `settings` is a `labeling.projects.Settings`."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    name: str = Field(unique=True, index=True)
+    task: str = "single-label"
+    guidelines: str = ""
+    settings: dict[str, Any] = _json()
+    schema_version: int = 1
+    created: float = Field(default_factory=time.time)
+
+
+class Membership(SQLModel, table=True):
+    """A user's role in a project."""
+
+    project_id: int = Field(foreign_key="project.id", primary_key=True)
+    user_id: int = Field(foreign_key="user.id", primary_key=True)
+    role: Role = _word(Role)
+
+
+class LabelClass(SQLModel, table=True):
+    """A class; its id is stable, so renaming, reordering, merging and retiring touch no annotation."""
+
+    __table_args__ = (UniqueConstraint("project_id", "name"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    project_id: int = Field(foreign_key="project.id", index=True)
+    name: str
+    description: str = ""
+    key: str | None = None
+    prompts: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    position: int = 0
+    retired: bool = False
+    merged_into: int | None = Field(default=None, foreign_key="labelclass.id")
+
+
+class Item(SQLModel, table=True):
+    """One thing to label: an image (`media`, a content hash), a text, or the fields of a table row."""
+
+    __table_args__ = (
+        UniqueConstraint("project_id", "external_id"),
+        UniqueConstraint("project_id", "row"),
+        Index("ix_item_open", "project_id", "answers", "content_hash"),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    project_id: int = Field(foreign_key="project.id", index=True)
+    external_id: str
+    content_hash: str = Field(index=True)
+    media: str | None = None
+    text: str | None = None
+    fields: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
+    meta: dict[str, Any] = _json()
+    row: int  # of the feature matrix
+    answers: int = 0  # standing annotations that label it; derived
+    import_job_id: int | None = Field(default=None, foreign_key="job.id")
+    known_class_id: int | None = Field(
+        default=None, foreign_key="labelclass.id"
+    )  # an oracle's; never trained on or shown
+    created: float = Field(default_factory=time.time)
+
+
+class Assignment(SQLModel, table=True):
+    """One person's lease on one item."""
+
+    __table_args__ = (Index("ix_assignment_item_state", "item_id", "state"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    project_id: int = Field(foreign_key="project.id", index=True)
+    item_id: int = Field(foreign_key="item.id")
+    user_id: int = Field(foreign_key="user.id", index=True)
+    client: str | None = None  # the browser tab that holds it
+    token: str  # fencing token: checked at submit
+    state: Lease = _word(Lease, default=Lease.LEASED)
+    expires: float = Field(index=True)
+    reason: Reason = _word(Reason, default=Reason.STRATEGY)
+    why: str = ""
+    utility: float | None = None
+    propensity: float | None = None
+    ranking_id: int | None = Field(default=None, foreign_key="ranking.id")
+    model_version_id: int | None = Field(default=None, foreign_key="modelversion.id")
+    suggestion_class_id: int | None = Field(default=None, foreign_key="labelclass.id")
+    suggestion_confidence: float | None = None
+    suggestion_shown: bool = False
+    created: float = Field(default_factory=time.time)
+
+
+class Annotation(SQLModel, table=True):
+    """One person's answer. Rows are only ever added, so the answers as they stood at any moment are
+    those with `seq` up to that moment's that no row up to that moment supersedes.
+    """
+
+    seq: int | None = Field(default=None, primary_key=True)
+    id: str = Field(unique=True, index=True, max_length=64)  # the client's event id
+    project_id: int = Field(foreign_key="project.id", index=True)
+    item_id: int = Field(foreign_key="item.id", index=True)
+    user_id: int = Field(foreign_key="user.id", index=True)
+    verdict: Verdict = _word(Verdict)
+    class_id: int | None = Field(default=None, foreign_key="labelclass.id")
+    note: str = ""
+    flagged: bool = False
+    assignment_id: int | None = Field(default=None, foreign_key="assignment.id")
+    model_version_id: int | None = Field(default=None, foreign_key="modelversion.id")
+    suggestion_class_id: int | None = Field(default=None, foreign_key="labelclass.id")
+    suggestion_shown: bool = False
+    seconds: float | None = None
+    created: float = Field(default_factory=time.time)
+    supersedes: str | None = Field(default=None, foreign_key="annotation.id", unique=True)
+
+
+class Label(SQLModel, table=True):
+    """An item's agreed class; derived from its standing annotations."""
+
+    item_id: int = Field(foreign_key="item.id", primary_key=True)
+    project_id: int = Field(foreign_key="project.id", index=True)
+    class_id: int = Field(foreign_key="labelclass.id")
+    confidence: float
+    source: Source = _word(Source)
+    answers: int
+
+
+class ModelVersion(SQLModel, table=True):
+    """A trained head. It saw the labels that stood after annotation `annotation_seq`."""
+
+    __table_args__ = (UniqueConstraint("project_id", "number"),)
+
+    id: int | None = Field(default=None, primary_key=True)
+    project_id: int = Field(foreign_key="project.id", index=True)
+    number: int
+    state: ModelState = _word(ModelState)
+    encoder: str
+    feature_version: str
+    annotation_seq: int
+    annotation_hash: str
+    labels: int
+    code_version: str
+    seed: int
+    hyperparameters: dict[str, Any] = _json()
+    metrics: dict[str, Any] = _json()
+    path: str | None = None  # of the head, inside the workspace
+    seconds: float = 0.0
+    created: float = Field(default_factory=time.time)
+
+
+class Ranking(SQLModel, table=True):
+    """Candidates in order of utility under one model version (none: before the first). The newest is live."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    project_id: int = Field(foreign_key="project.id", index=True)
+    model_version_id: int | None = Field(default=None, foreign_key="modelversion.id")
+    strategy: str
+    phase: str = ""
+    annotation_seq: int
+    candidates: int
+    created: float = Field(default_factory=time.time)
+
+
+class QueueEntry(SQLModel, table=True):
+    """One item of the head of the live ranking."""
+
+    ranking_id: int = Field(foreign_key="ranking.id", primary_key=True)
+    position: int = Field(primary_key=True)
+    item_id: int = Field(foreign_key="item.id")
+    utility: float
+    why: str = ""
+    suggestion_class_id: int | None = None
+    suggestion_confidence: float | None = None
+
+
+class Worker(SQLModel, table=True):
+    """A worker process and when it was last heard of."""
+
+    id: str = Field(primary_key=True)
+    pid: int
+    host: str
+    started: float = Field(default_factory=time.time)
+    heartbeat: float = Field(default_factory=time.time)
+
+
+_WAITING = text("state = 'queued' AND kind <> 'import'")
+
+
+class Job(SQLModel, table=True):
+    """Work for the worker. At most one training and one encoding job waits per project; imports line up."""
+
+    __table_args__ = (
+        Index("one_waiting_job", "project_id", "kind", unique=True, sqlite_where=_WAITING, postgresql_where=_WAITING),
+    )
+
+    id: int | None = Field(default=None, primary_key=True)
+    project_id: int = Field(foreign_key="project.id", index=True)
+    user_id: int | None = Field(default=None, foreign_key="user.id")
+    kind: JobKind = _word(JobKind)
+    state: JobState = _word(JobState, default=JobState.QUEUED, index=True)
+    payload: dict[str, Any] = _json()
+    progress: float = 0.0
+    message: str = ""
+    error: str = ""
+    report: dict[str, Any] = _json()
+    worker_id: str | None = None
+    heartbeat: float | None = None
+    created: float = Field(default_factory=time.time)
+    started: float | None = None
+    finished: float | None = None
+
+
+class Event(SQLModel, table=True):
+    """The audit log: who did what, when."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    project_id: int | None = Field(default=None, foreign_key="project.id", index=True)
+    user_id: int | None = Field(default=None, foreign_key="user.id")
+    kind: str
+    detail: dict[str, Any] = _json()
+    created: float = Field(default_factory=time.time)

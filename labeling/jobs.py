@@ -1,0 +1,136 @@
+"""Work for the worker, kept in the database: asked for, taken under a heartbeat, finished or handed on."""
+
+import socket
+import time
+from typing import Any
+
+import psutil
+from sqlmodel import Session, col, select, update
+
+from labeling.db.engine import reading, writing
+from labeling.db.schema import Job, JobKind, JobState, Worker
+from labeling.workspace import Workspace
+
+STALE_SECONDS = 10.0  # a running job that was not heard of for this long is another worker's to take
+FORGET_SECONDS = 60.0  # a worker that was not heard of for this long is gone
+_ORDER = {JobKind.TRAIN: 0, JobKind.IMPORT: 1, JobKind.ENCODE: 2}  # people feel a waiting model most
+
+
+def request(
+    session: Session,
+    project_id: int,
+    kind: JobKind,
+    *,
+    user_id: int | None = None,
+    payload: dict[str, Any] | None = None,
+) -> Job:
+    """Ask for a job in the caller's transaction.
+
+    One training or encoding job waits per project: asking again while it waits returns that one.
+    """
+    if kind is not JobKind.IMPORT:
+        waiting = select(Job).where(Job.project_id == project_id, Job.kind == kind, Job.state == JobState.QUEUED)
+        if job := session.exec(waiting).first():
+            return job
+    job = Job(project_id=project_id, kind=kind, user_id=user_id, payload=payload or {})
+    session.add(job)
+    session.flush()
+    return job
+
+
+def take(workspace: Workspace, worker_id: str, *, only: int | None = None, project_id: int | None = None) -> Job | None:
+    """Take the job that should run next, or None. Two jobs of one kind never run at once in a project.
+
+    A job whose worker fell silent is queued again first, unless the same work waits already. `only` narrows the
+    choice to one job, `project_id` to one project's.
+    """
+    with reading(workspace.engine) as session:  # the usual answer is "nothing", and costs no write lock
+        if session.exec(select(Job.id).where(_pending(time.time())).limit(1)).first() is None:
+            return None
+    with writing(workspace.engine) as session:
+        now = time.time()
+        jobs = list(session.exec(select(Job).where(col(Job.state).in_([JobState.QUEUED, JobState.RUNNING]))).all())
+        waiting = {(j.project_id, j.kind) for j in jobs if j.state is JobState.QUEUED}
+        for job in jobs:
+            if job.state is JobState.RUNNING and (job.heartbeat or 0) < now - STALE_SECONDS:
+                replaced = job.kind is not JobKind.IMPORT and (job.project_id, job.kind) in waiting
+                job.state = JobState.CANCELLED if replaced else JobState.QUEUED
+                session.flush()
+        running = {(j.project_id, j.kind) for j in jobs if j.state is JobState.RUNNING}
+        ready = [j for j in jobs if j.state is JobState.QUEUED and (j.project_id, j.kind) not in running]
+        ready = [j for j in ready if only in (None, j.id) and project_id in (None, j.project_id)]
+        if not ready:
+            return None
+        job = min(ready, key=lambda j: (_ORDER[j.kind], j.id or 0))
+        job.state, job.worker_id = JobState.RUNNING, worker_id
+        job.started = job.heartbeat = now
+        return job
+
+
+def _pending(now: float) -> Any:
+    stale = (col(Job.state) == JobState.RUNNING) & (col(Job.heartbeat) < now - STALE_SECONDS)
+    return (col(Job.state) == JobState.QUEUED) | stale
+
+
+def beat(workspace: Workspace, job: Job, progress: float | None = None, message: str | None = None) -> bool:
+    """Say that a job is alive and how far it is (0 to 1); False when it is no longer this worker's to run."""
+    values: dict[str, Any] = {"heartbeat": time.time()}
+    if progress is not None:
+        values["progress"] = progress
+    if message is not None:
+        values["message"] = message
+    with writing(workspace.engine) as session:
+        mine = (col(Job.id) == job.id) & (col(Job.worker_id) == job.worker_id) & (col(Job.state) == JobState.RUNNING)
+        return bool(session.exec(update(Job).where(mine).values(**values)).rowcount)
+
+
+def finish(
+    session: Session, job: Job, *, message: str = "", error: str = "", report: dict[str, Any] | None = None
+) -> None:
+    """End a job in the caller's transaction: done, or failed when there is an error."""
+    values = {
+        "state": JobState.FAILED if error else JobState.DONE,
+        "message": message,
+        "error": error,
+        "report": report or {},
+        "finished": time.time(),
+        "progress": job.progress if error else 1.0,
+    }
+    session.exec(update(Job).where(col(Job.id) == job.id, col(Job.worker_id) == job.worker_id).values(**values))
+
+
+def reap(workspace: Workspace) -> None:
+    """Let go at once of the jobs whose worker ran on this machine and is gone, without waiting for its silence."""
+    with writing(workspace.engine) as session:
+        for worker in session.exec(select(Worker)).all():
+            silent = worker.heartbeat < time.time() - FORGET_SECONDS
+            if silent or (worker.host == socket.gethostname() and not _alive(worker)):
+                held = (col(Job.worker_id) == worker.id) & (col(Job.state) == JobState.RUNNING)
+                session.exec(update(Job).where(held).values(heartbeat=0.0))
+                session.delete(worker)
+
+
+def _alive(worker: Worker) -> bool:
+    try:  # a process of the same number that began later is another one
+        return psutil.Process(worker.pid).create_time() <= worker.started
+    except psutil.NoSuchProcess:
+        return False
+
+
+def read(workspace: Workspace, job_id: int) -> Job:
+    """A job as it stands."""
+    with reading(workspace.engine) as session:
+        return session.get_one(Job, job_id)
+
+
+def latest(session: Session, project_id: int, kind: JobKind) -> Job | None:
+    """The newest job of a kind that has begun."""
+    query = select(Job).where(Job.project_id == project_id, Job.kind == kind, col(Job.started).is_not(None))
+    return session.exec(query.order_by(col(Job.started).desc()).limit(1)).first()
+
+
+def unfinished(session: Session, project_id: int) -> list[Job]:
+    """The project's jobs that wait or run, oldest first."""
+    open_states = [JobState.QUEUED, JobState.RUNNING]
+    query = select(Job).where(Job.project_id == project_id, col(Job.state).in_(open_states))
+    return list(session.exec(query.order_by(col(Job.id))).all())

@@ -1,0 +1,124 @@
+"""How learning stands, as people see it: the live model version, how often it was right, how fresh the ranking is."""
+
+import time
+
+from pydantic import BaseModel
+from sqlalchemy import Integer, cast
+from sqlmodel import Session, col, func, select
+
+from labeling import jobs
+from labeling.annotation.consensus import standing
+from labeling.annotation.queue import live_ranking
+from labeling.db.engine import reading
+from labeling.db.schema import Annotation, Item, JobKind, JobState, Label, ModelState, ModelVersion, Verdict, Worker
+from labeling.learning.training import find_live
+from labeling.users import require
+from labeling.workspace import Workspace
+
+RECENT = 50  # answers that the running accuracy looks back on
+WORKER_SILENT_SECONDS = 15.0
+
+
+class Live(BaseModel):
+    """The state of learning in one project at this moment."""
+
+    model_version: int | None  # its number; None before the first
+    ranking: int | None
+    accuracy: float | None  # of the suggestions on the last `accuracy_on` answers, before those were known
+    accuracy_on: int
+    labels: int
+    items: int
+    ranked: float | None
+    learning: bool
+    message: str
+
+
+class VersionReport(BaseModel):
+    """One model version, and how it did on answers that came in while it was live."""
+
+    number: int
+    state: ModelState
+    labels: int
+    created: float
+    seconds: float
+    answers: int
+    right: int
+
+
+def live_status(session: Session, project_id: int) -> Live:
+    """How learning stands in a project, in the caller's transaction."""
+    model, ranking = find_live(session, project_id), live_ranking(session, project_id)
+    right = cast(col(Annotation.class_id) == col(Annotation.suggestion_class_id), Integer)
+    recent = (
+        select(right)
+        .where(Annotation.project_id == project_id, Annotation.verdict == Verdict.LABEL)
+        .where(col(Annotation.suggestion_class_id).is_not(None), standing())
+        .order_by(col(Annotation.seq).desc())
+        .limit(RECENT)
+    )
+    hits = session.exec(recent).all()
+    labels = session.exec(select(func.count()).select_from(Label).where(Label.project_id == project_id)).one()
+    items = session.exec(select(func.count()).select_from(Item).where(Item.project_id == project_id)).one()
+    learning = any(job.kind is JobKind.TRAIN for job in jobs.unfinished(session, project_id))
+    return Live(
+        model_version=model.number if model else None,
+        ranking=ranking.id if ranking else None,
+        accuracy=sum(hits) / len(hits) if hits else None,
+        accuracy_on=len(hits),
+        labels=labels,
+        items=items,
+        ranked=ranking.created if ranking else None,
+        learning=learning,
+        message=_message(session, project_id, items),
+    )
+
+
+def versions(workspace: Workspace, actor_id: int, project_id: int) -> list[VersionReport]:
+    """Every model version, oldest first, with its record on answers it had not seen when they came in."""
+    with reading(workspace.engine) as session:
+        require(session, actor_id, project_id)
+        right = cast(col(Annotation.class_id) == col(Annotation.suggestion_class_id), Integer)
+        record = (
+            select(Annotation.model_version_id, func.count(), func.sum(right))
+            .where(Annotation.project_id == project_id, Annotation.verdict == Verdict.LABEL)
+            .where(col(Annotation.suggestion_class_id).is_not(None), standing())
+            .group_by(col(Annotation.model_version_id))
+        )
+        on = {version: (answers, hits) for version, answers, hits in session.exec(record).all()}
+        made = select(ModelVersion).where(ModelVersion.project_id == project_id).order_by(col(ModelVersion.number))
+        return [
+            VersionReport(
+                number=v.number,
+                state=v.state,
+                labels=v.labels,
+                created=v.created,
+                seconds=v.seconds,
+                answers=on.get(v.id, (0, 0))[0],
+                right=on.get(v.id, (0, 0))[1],
+            )
+            for v in session.exec(made).all()
+        ]
+
+
+def worker_heard(workspace: Workspace) -> float | None:
+    """Seconds since a worker was last heard of; None when there never was one (or it said goodbye)."""
+    with reading(workspace.engine) as session:
+        heard = session.exec(select(func.max(Worker.heartbeat))).one()
+    return None if heard is None else max(0.0, time.time() - heard)
+
+
+def _message(session: Session, project_id: int, items: int) -> str:
+    """What people should know about learning right now, in one sentence; usually nothing."""
+    open_jobs = {job.kind: job for job in jobs.unfinished(session, project_id)}
+    if (running := open_jobs.get(JobKind.IMPORT)) or (running := open_jobs.get(JobKind.ENCODE)):
+        doing = "Importing" if running.kind is JobKind.IMPORT else "Reading the items"
+        return running.message or f"{doing}: {running.progress:.0%} done."
+    heard = session.exec(select(func.max(Worker.heartbeat))).one()
+    if open_jobs and (heard is None or heard < time.time() - WORKER_SILENT_SECONDS):
+        return "No worker is running, so the model is not learning; answers are saved. Start one with `askwise worker`."
+    if items == 0:
+        return "There are no items yet; import some on the Projects page."
+    last = jobs.latest(session, project_id, JobKind.TRAIN)
+    if last is None or last.state is JobState.RUNNING:
+        return ""
+    return last.error or last.message

@@ -1,0 +1,164 @@
+"""One round of learning: labels to head, head to ranking, both published in one step or not at all."""
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sqlmodel import Session, col, delete, func, insert, select, update
+
+import labeling
+from labeling import jobs
+from labeling.db.engine import reading, writing
+from labeling.db.schema import Job, JobState, ModelState, ModelVersion, QueueEntry, Ranking
+from labeling.features.encoding import open_features
+from labeling.features.matrix import FeatureMatrix
+from labeling.learning.head import DEFAULT_STRENGTH, LinearHead, choose_strength, fit_head
+from labeling.learning.ranking import Ranked, rank_pool
+from labeling.learning.snapshot import Snapshot, take_snapshot
+from labeling.workspace import Workspace
+
+SEARCH_GROWTH = 1.2  # hyperparameters are searched again when the labels have grown by a fifth
+ORPHAN_SECONDS = 600  # a younger head may be another worker's, about to be published
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A head and how it came about."""
+
+    head: LinearHead
+    strength: float
+    searched_at: int
+    seed: int
+    seconds: float
+
+
+def learn(workspace: Workspace, job: Job) -> None:
+    """Run a training job: fit, rank the whole pool, publish. The last good model version stays live where the
+    labels admit no new one, and the job says why.
+    """
+    matrix = open_features(workspace, job.project_id)
+    if matrix is None:
+        with writing(workspace.engine) as session:
+            jobs.finish(session, job, message="Waiting for the first features.")
+        return
+    features = matrix.array()
+    snapshot = take_snapshot(workspace, job.project_id, len(features))
+    live = live_model(workspace, job.project_id)
+    hindrance = _hindrance(snapshot)
+    fitted = None if hindrance else _fit(features, snapshot, live)
+    head: LinearHead | None = None
+    if fitted is not None:
+        head = fitted.head
+    elif live is not None and live.path and live.feature_version == matrix.version:
+        head = LinearHead.load(workspace.head(live.path))
+    ranked = rank_pool(features, snapshot, head, seed=snapshot.annotation_seq)
+    _publish(workspace, job, snapshot, matrix, fitted, live, ranked, hindrance)
+
+
+def live_model(workspace: Workspace, project_id: int) -> ModelVersion | None:
+    """The project's live model version."""
+    with reading(workspace.engine) as session:
+        return find_live(session, project_id)
+
+
+def find_live(session: Session, project_id: int) -> ModelVersion | None:
+    """The project's live model version, in the caller's transaction."""
+    query = select(ModelVersion).where(ModelVersion.project_id == project_id, ModelVersion.state == ModelState.LIVE)
+    return session.exec(query.order_by(col(ModelVersion.number).desc()).limit(1)).first()
+
+
+def sweep_heads(workspace: Workspace) -> None:
+    """Remove the heads that no model version names: a worker was killed between writing and publishing them."""
+    with reading(workspace.engine) as session:
+        named = set(session.exec(select(ModelVersion.path)).all())
+    for path in workspace.head(".").glob("*"):
+        if path.with_suffix(".npz").name not in named and path.stat().st_mtime < time.time() - ORPHAN_SECONDS:
+            path.unlink(missing_ok=True)
+
+
+def _hindrance(snapshot: Snapshot) -> str:
+    """Why these labels admit no model, in plain words; empty when they do."""
+    if len(snapshot.targets) == 0:
+        return "The model starts learning with the first labels of two classes."
+    if len(np.unique(snapshot.targets)) == 1:
+        name = snapshot.class_names[int(snapshot.targets[0])]
+        return f"Every label so far is “{name}”; the model learns as soon as there is a second class."
+    return ""
+
+
+def _fit(features: np.ndarray, snapshot: Snapshot, live: ModelVersion | None) -> Fitted:
+    began = time.perf_counter()
+    rows, targets, seed = np.asarray(features[snapshot.labeled]), snapshot.targets, snapshot.annotation_seq
+    known = live.hyperparameters if live is not None else {}
+    strength, searched_at = float(known.get("strength", DEFAULT_STRENGTH)), int(known.get("searched_at", 0))
+    if len(targets) >= SEARCH_GROWTH * searched_at:
+        strength, searched_at = choose_strength(rows, targets, seed=seed), len(targets)
+    head = fit_head(rows, targets, strength=strength, seed=seed)
+    return Fitted(head, strength, searched_at, seed, time.perf_counter() - began)
+
+
+def _publish(
+    workspace: Workspace,
+    job: Job,
+    snapshot: Snapshot,
+    matrix: FeatureMatrix,
+    fitted: Fitted | None,
+    live: ModelVersion | None,
+    ranked: Ranked,
+    hindrance: str,
+) -> None:
+    """Make head, model version, ranking and queue live together. A job that was taken away publishes nothing."""
+    path: Path | None = None
+    if fitted is not None:
+        path = workspace.head(f"project-{snapshot.project_id}-{job.id}-{job.worker_id}.npz")
+        about = {"class_ids": snapshot.class_ids, "feature_version": matrix.version, "labels": len(snapshot.targets)}
+        fitted.head.save(path, about)
+    with writing(workspace.engine) as session:
+        current = session.get(Job, job.id)
+        if current is None or current.state is not JobState.RUNNING or current.worker_id != job.worker_id:
+            return
+        model_id = live.id if live is not None else None
+        if fitted is not None and path is not None:
+            model_id = _new_version(session, snapshot, matrix, fitted, path.name)
+        ranking = Ranking(
+            project_id=snapshot.project_id,
+            model_version_id=model_id,
+            strategy=snapshot.settings.strategy,
+            phase=ranked.phase,
+            annotation_seq=snapshot.annotation_seq,
+            candidates=ranked.candidates,
+        )
+        session.add(ranking)
+        session.flush()
+        of_project = select(Ranking.id).where(Ranking.project_id == snapshot.project_id)
+        session.exec(delete(QueueEntry).where(col(QueueEntry.ranking_id).in_(of_project)))
+        if ranked.entries:
+            rows = [{"ranking_id": ranking.id, **entry} for entry in ranked.entries]
+            session.connection().execute(insert(QueueEntry), rows)
+        jobs.finish(session, job, message=hindrance)
+
+
+def _new_version(session: Session, snapshot: Snapshot, matrix: FeatureMatrix, fitted: Fitted, path: str) -> int:
+    mine = col(ModelVersion.project_id) == snapshot.project_id
+    session.exec(update(ModelVersion).where(mine).values(state=ModelState.RETIRED))
+    newest = session.exec(select(func.max(ModelVersion.number)).where(mine)).one() or 0
+    version = ModelVersion(
+        project_id=snapshot.project_id,
+        number=newest + 1,
+        state=ModelState.LIVE,
+        encoder=matrix.layout.encoder,
+        feature_version=matrix.version,
+        annotation_seq=snapshot.annotation_seq,
+        annotation_hash=snapshot.annotation_hash,
+        labels=len(snapshot.targets),
+        code_version=labeling.__version__,
+        seed=fitted.seed,
+        path=path,
+        seconds=fitted.seconds,
+        hyperparameters={"strength": fitted.strength, "searched_at": fitted.searched_at},
+    )
+    session.add(version)
+    session.flush()
+    assert version.id is not None
+    return version.id

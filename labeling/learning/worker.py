@@ -1,0 +1,175 @@
+"""The background worker: its own process, started with the application or by `askwise worker`.
+
+It takes one job at a time from the database. Killing it at any instant loses nothing: what it had not published was
+never visible, and the job it held is taken up again.
+"""
+
+import logging
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import SQLAlchemyError
+from sqlmodel import col, delete, func, select, update
+
+from labeling import jobs
+from labeling.db.engine import writing
+from labeling.db.schema import Item, Job, JobKind, Worker
+from labeling.errors import AskwiseError
+from labeling.features.encoding import encode_project
+from labeling.intake.import_job import as_dict, in_words, run_import
+from labeling.learning.training import learn, sweep_heads
+from labeling.workspace import Workspace
+from strategies import StrategyError
+
+POLL_SECONDS = 0.05
+BEAT_SECONDS = 1.0
+TURN_SECONDS = 5.0  # a long encoding gives way to a waiting model after this long
+
+log = logging.getLogger(__name__)
+
+Progress = Callable[[float, str], None]
+
+
+def run_worker(workspace: Workspace, stop: threading.Event) -> None:
+    """Take and perform jobs until `stop` is set."""
+    jobs.reap(workspace)
+    sweep_heads(workspace)
+    with _Heart(workspace) as heart:
+        while not stop.is_set():
+            job = jobs.take(workspace, heart.worker_id)
+            if job is None:
+                stop.wait(POLL_SECONDS)
+            else:
+                perform(workspace, job, heart)
+
+
+def work_off(workspace: Workspace, job_id: int, progress: Progress) -> Job:
+    """Perform one waiting job, and what it leads to, in this process (for the command line); returns how it ended.
+
+    A job that a worker elsewhere took first is waited for instead.
+    """
+    with _Heart(workspace, progress) as heart:
+        while True:
+            taken = jobs.take(workspace, heart.worker_id, only=job_id)
+            if taken is not None:
+                perform(workspace, taken, heart)
+            job = jobs.read(workspace, job_id)
+            if job.finished is not None:
+                break
+            time.sleep(POLL_SECONDS)
+        while (following := jobs.take(workspace, heart.worker_id, project_id=job.project_id)) is not None:
+            perform(workspace, following, heart)
+    return job
+
+
+def perform(workspace: Workspace, job: Job, heart: "_Heart") -> None:
+    """Run one taken job to its end; a failure is recorded on it in plain words and changes nothing else."""
+    try:
+        with heart.holding(job):
+            _PERFORM[job.kind](workspace, job, heart.report)
+    except (AskwiseError, StrategyError) as error:
+        _fail(workspace, job, str(error))
+    except MemoryError:
+        _fail(workspace, job, "There was not enough memory for this; close other programs or use a smaller pool.")
+    except Exception as error:  # the worker outlives any one job
+        log.exception("job %s (%s) failed", job.id, job.kind)
+        _fail(
+            workspace,
+            job,
+            f"The {job.kind} job failed unexpectedly ({type(error).__name__}); the worker's log has the details.",
+        )
+
+
+def _import(workspace: Workspace, job: Job, progress: Progress) -> None:
+    report = run_import(workspace, job, progress)
+    with writing(workspace.engine) as session:
+        jobs.finish(session, job, message=in_words(report), report=as_dict(report))
+        jobs.request(session, job.project_id, JobKind.ENCODE)
+
+
+def _encode(workspace: Workspace, job: Job, progress: Progress) -> None:
+    began = time.monotonic()
+    matrix = encode_project(
+        workspace, job.project_id, progress=progress, cancelled=lambda: time.monotonic() - began > TURN_SECONDS
+    )
+    rows = matrix.rows if matrix is not None else 0
+    with writing(workspace.engine) as session:
+        items = session.exec(select(func.count()).select_from(Item).where(Item.project_id == job.project_id)).one()
+        jobs.finish(session, job, message=f"{rows:,} of {items:,} items have features.")
+        jobs.request(session, job.project_id, JobKind.TRAIN)
+        if rows < items:
+            jobs.request(session, job.project_id, JobKind.ENCODE)
+
+
+def _train(workspace: Workspace, job: Job, _progress: Progress) -> None:
+    learn(workspace, job)
+
+
+_PERFORM: dict[JobKind, Callable[[Workspace, Job, Progress], None]] = {
+    JobKind.IMPORT: _import,
+    JobKind.ENCODE: _encode,
+    JobKind.TRAIN: _train,
+}
+
+
+def _fail(workspace: Workspace, job: Job, sentence: str) -> None:
+    with writing(workspace.engine) as session:
+        jobs.finish(session, job, error=sentence)
+
+
+class _Heart(threading.Thread):
+    """Beats for the worker and for the job it holds, so that both are known to be alive during a long fit."""
+
+    def __init__(self, workspace: Workspace, on_progress: Progress | None = None) -> None:
+        super().__init__(daemon=True)
+        self.worker_id = uuid.uuid4().hex[:12]
+        self._workspace = workspace
+        self._on_progress = on_progress
+        self._done = threading.Event()
+        self._job: Job | None = None
+        self._progress: tuple[float, str] | None = None
+
+    def __enter__(self) -> "_Heart":
+        with writing(self._workspace.engine) as session:
+            session.add(Worker(id=self.worker_id, pid=os.getpid(), host=socket.gethostname()))
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self.join()
+        with writing(self._workspace.engine) as session:
+            session.exec(delete(Worker).where(col(Worker.id) == self.worker_id))
+
+    @contextmanager
+    def holding(self, job: Job) -> Iterator[None]:
+        """Beat for this job too while the block runs."""
+        self._job, self._progress = job, None
+        try:
+            yield
+        finally:
+            self._job = None
+
+    def report(self, fraction: float, message: str) -> None:
+        """Note how far the held job is: seen in the database within a beat."""
+        self._progress = (fraction, message)
+        if self._on_progress is not None:
+            self._on_progress(fraction, message)
+
+    def run(self) -> None:
+        """Beat until the worker ends; a beat that fails (a locked database, say) is made up by the next."""
+        while not self._done.wait(BEAT_SECONDS):
+            try:
+                job = self._job
+                if job is not None:
+                    jobs.beat(self._workspace, job, *(self._progress or (None, None)))
+                with writing(self._workspace.engine) as session:
+                    beat = update(Worker).where(col(Worker.id) == self.worker_id).values(heartbeat=time.time())
+                    session.exec(beat)
+            except SQLAlchemyError:
+                log.exception("a heartbeat failed")

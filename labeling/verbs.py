@@ -1,0 +1,139 @@
+"""The verbs of the command line, for notebooks and pipelines: `labeling.open_workspace(path)` gives them.
+
+What a verb needs is imported when it is called, so that opening a workspace stays quick.
+"""
+
+import platform
+import shutil
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import labeling
+from labeling import projects, users
+from labeling.db.schema import Role
+from labeling.errors import Invalid
+from labeling.workspace import Workspace, backup, open_workspace
+
+if TYPE_CHECKING:
+    import pandas
+
+Progress = Callable[[float, str], None]
+
+
+def _quiet(_fraction: float, _message: str) -> None:
+    pass
+
+
+class OpenWorkspace:
+    """A workspace and what can be done with it, as its local user.
+
+    Parameters
+    ----------
+    path
+        The folder, made where it is missing; `ASKWISE_WORKSPACE`, then `askwise-workspace` here, when None.
+
+    Every verb raises `labeling.errors.AskwiseError` with one plain sentence where it cannot do what it is asked.
+    """
+
+    def __init__(self, path: str | Path | None = None) -> None:
+        self.workspace: Workspace = open_workspace(path)
+        self.user_id = users.local_user(self.workspace)
+
+    def demo(self, progress: Progress = _quiet) -> int:
+        """The digits project, made and filled where it is missing; returns its id."""
+        from labeling.intake.import_job import request_digits
+
+        project_id, job_id = request_digits(self.workspace, self.user_id)
+        if job_id is not None:
+            self._work_off(job_id, progress)
+        return project_id
+
+    def create_project(self, name: str, classes: Sequence[str], *, guidelines: str = "", **settings: Any) -> int:
+        """Make a project (settings: see `labeling.projects.Settings`); returns its id."""
+        made = projects.create_project
+        return made(self.workspace, self.user_id, name, classes, guidelines=guidelines, settings=settings)
+
+    def projects(self) -> list[dict[str, Any]]:
+        """Your projects, one dictionary each."""
+        return [p.model_dump() for p in projects.list_projects(self.workspace, self.user_id)]
+
+    def import_items(
+        self,
+        project: str | int,
+        path: str | Path,
+        *,
+        labels: Literal["oracle", "ignore"] = "oracle",
+        progress: Progress = _quiet,
+    ) -> dict[str, Any]:
+        """Take the images of a folder or zip into a project; returns what was added and refused."""
+        from labeling.intake.import_job import request_import
+
+        project_id = self._project(project)
+        source = Path(path).expanduser()
+        return self._work_off(request_import(self.workspace, self.user_id, project_id, source, labels=labels), progress)
+
+    def export(
+        self, project: str | int, format: str = "csv", out: str | Path = ".", *, progress: Progress = _quiet
+    ) -> Path:
+        """Write a project's answers into the folder `out`; returns the file, which is there whole or not at all."""
+        from labeling.delivery.exports import export_stream
+
+        delivery = export_stream(self.workspace, self.user_id, self._project(project), format)
+        target = Path(out).expanduser() / delivery.filename
+        target.parent.mkdir(parents=True, exist_ok=True)
+        partial = target.with_name(target.name + ".partial")
+        with partial.open("wb") as written:
+            for chunk in delivery.chunks:
+                written.write(chunk)
+                progress(0.0, f"{written.tell():,} bytes")
+        partial.replace(target)
+        return target
+
+    def annotations(self, project: str | int) -> "pandas.DataFrame":
+        """A project's standing answers with their provenance, one row each."""
+        import pandas
+
+        from labeling.delivery.exports import COLUMNS, export_rows
+
+        rows = export_rows(self.workspace, self.user_id, self._project(project))
+        return pandas.DataFrame.from_records(list(rows), columns=list(COLUMNS))
+
+    def token(self, name: str, role: Role = Role.ANNOTATOR) -> str:
+        """Make an API token for a user, who becomes a member of every project there is."""
+        return users.issue_token(self.workspace, name, role)
+
+    def revoke_tokens(self, name: str) -> int:
+        """End every token of a user; returns how many were live."""
+        return users.revoke_tokens(self.workspace, name)
+
+    def backup(self, dest: str | Path, progress: Progress = _quiet) -> int:
+        """Copy the workspace while it is in use; returns how many files were copied beside the database."""
+        return backup(self.workspace, Path(dest).expanduser(), progress)
+
+    def doctor(self) -> dict[str, Any]:
+        """What this machine and this workspace are."""
+        from labeling.learning.status import worker_heard
+
+        heard = worker_heard(self.workspace)
+        return {
+            "version": labeling.__version__,
+            "python": platform.python_version(),
+            "sqlite": sqlite3.sqlite_version,
+            "workspace": str(self.workspace.root),
+            "database": self.workspace.engine.dialect.name,
+            "free_disk_gb": round(shutil.disk_usage(self.workspace.root).free / 1e9, 1),
+            "worker_heartbeat": None if heard is None else round(heard, 1),
+        }
+
+    def _project(self, project: str | int) -> int:
+        return projects.find_project(self.workspace, self.user_id, str(project))
+
+    def _work_off(self, job_id: int, progress: Progress) -> dict[str, Any]:
+        from labeling.learning.worker import work_off
+
+        job = work_off(self.workspace, job_id, progress)
+        if job.error:
+            raise Invalid(job.error)
+        return job.report

@@ -1,0 +1,206 @@
+"""The REST interface, `/api/v1`: a thin layer that names the acting user and calls the modules that do the work."""
+
+import time
+from typing import Annotated, Any
+
+from fastapi import Depends, FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from pydantic import BaseModel, Field
+
+import labeling
+from labeling import projects
+from labeling.annotation import answers, queue
+from labeling.annotation.answers import Answer, Outcome, Undone
+from labeling.annotation.claims import Claim
+from labeling.annotation.queue import Queued
+from labeling.db.engine import reading
+from labeling.delivery import exports
+from labeling.delivery.media import media_file
+from labeling.errors import AskwiseError, Invalid, NotAllowed, NotFound
+from labeling.learning.status import Live, live_status, worker_heard
+from labeling.users import require
+from labeling.workspace import Workspace
+
+STATUS = {NotFound: 404, NotAllowed: 403, Invalid: 422}
+
+
+class NewProject(BaseModel):
+    """A project to create."""
+
+    name: str
+    classes: list[str] = []
+    guidelines: str = ""
+    settings: dict[str, Any] = {}
+
+
+class ClassView(BaseModel):
+    """A class as clients need it."""
+
+    id: int
+    name: str
+    key: str | None
+    description: str
+
+
+class ProjectView(projects.ProjectSummary):
+    """A project in full."""
+
+    classes: list[ClassView]
+    settings: projects.Settings
+    remaining: int  # items that could be leased to the acting user now
+    model_version: int | None
+    ranking_age: float | None  # seconds
+    live: Live
+
+
+class ClaimRequest(BaseModel):
+    """What to lease."""
+
+    count: int = 1
+    client: str | None = Field(default=None, max_length=64)
+    resume: bool = False
+    release: list[int] = Field(default=[], max_length=1000)
+
+
+class Claims(BaseModel):
+    """What was leased, and how things stand."""
+
+    claims: list[Claim]
+    live: Live
+    remaining: int
+
+
+class Answers(BaseModel):
+    """Answers to save."""
+
+    annotations: list[Answer] = Field(max_length=1000)
+
+
+class UndoRequest(BaseModel):
+    """How to withdraw an answer."""
+
+    event_id: str | None = None
+    client: str | None = Field(default=None, max_length=64)
+
+
+class Leases(BaseModel):
+    """Which leases; all of one's own when renewing without naming any."""
+
+    assignment_ids: list[int] | None = Field(default=None, max_length=1000)
+
+
+def create_api(workspace: Workspace) -> FastAPI:
+    """The API over one workspace. `labeling.web.auth` has named the acting user before a request comes here."""
+    api = FastAPI(
+        title="Askwise", version=labeling.__version__, openapi_url="/openapi.json", docs_url=None, redoc_url=None
+    )
+
+    def acting(request: Request) -> int:
+        return int(request.scope["askwise.actor"])
+
+    Actor = Annotated[int, Depends(acting)]
+
+    @api.exception_handler(AskwiseError)
+    def in_one_sentence(_request: Request, error: AskwiseError) -> Response:
+        return JSONResponse({"detail": str(error)}, STATUS.get(type(error), 400))
+
+    @api.exception_handler(RequestValidationError)
+    def name_the_field(_request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"] if part != "body") or "the body"
+        return JSONResponse({"detail": f"{where} cannot be taken: {first['msg']}."}, 422)
+
+    @api.get("/health")
+    def health() -> dict[str, Any]:
+        """The database, the worker's heartbeat (seconds ago), the version."""
+        heard = worker_heard(workspace)
+        return {"status": "ok", "database": "ok", "worker_heartbeat": heard, "version": labeling.__version__}
+
+    @api.get("/projects")
+    def list_projects(actor: Actor) -> dict[str, list[projects.ProjectSummary]]:
+        return {"projects": projects.list_projects(workspace, actor)}
+
+    @api.post("/projects", status_code=201)
+    def create_project(actor: Actor, new: NewProject) -> ProjectView:
+        made = projects.create_project(
+            workspace, actor, new.name, new.classes, guidelines=new.guidelines, settings=new.settings
+        )
+        return read_project(actor, made)
+
+    @api.get("/projects/{project_id}")
+    def read_project(actor: Actor, project_id: int) -> ProjectView:
+        summary = projects.read_project(workspace, actor, project_id)
+        with reading(workspace.engine) as session:
+            project = require(session, actor, project_id)
+            classes = [
+                ClassView(id=c.id or 0, name=c.name, key=c.key, description=c.description)
+                for c in projects.classes_of(session, project_id)
+                if not c.retired
+            ]
+            live = live_status(session, project_id)
+            remaining = queue.remaining(session, actor, project, time.time())
+        return ProjectView(
+            **summary.model_dump(),
+            classes=classes,
+            settings=projects.settings_of(project),
+            remaining=remaining,
+            model_version=live.model_version,
+            live=live,
+            ranking_age=None if live.ranked is None else time.time() - live.ranked,
+        )
+
+    @api.post("/projects/{project_id}/claims")
+    def claim(actor: Actor, project_id: int, asked: ClaimRequest) -> Claims:
+        leased = queue.claim(
+            workspace, actor, project_id, asked.count, client=asked.client, resume=asked.resume, release=asked.release
+        )
+        with reading(workspace.engine) as session:
+            project = require(session, actor, project_id)
+            left = queue.remaining(session, actor, project, time.time())
+            return Claims(claims=leased, live=live_status(session, project_id), remaining=left)
+
+    @api.post("/projects/{project_id}/leases/renew")
+    def renew(actor: Actor, project_id: int, leases: Leases | None = None) -> dict[str, Any]:
+        asked = leases.assignment_ids if leases is not None else None
+        renewed, expires = queue.renew(workspace, actor, project_id, asked)
+        with reading(workspace.engine) as session:
+            live = live_status(session, project_id)
+        return {"renewed": renewed, "lost": sorted({*(asked or [])} - {*renewed}), "expires": expires, "live": live}
+
+    @api.post("/projects/{project_id}/leases/release")
+    def release(actor: Actor, project_id: int, leases: Leases) -> dict[str, int]:
+        return {"released": queue.release(workspace, actor, project_id, leases.assignment_ids or [])}
+
+    @api.post("/annotations")
+    def submit(actor: Actor, given: Answers) -> dict[str, list[Outcome]]:
+        return {"annotations": answers.submit(workspace, actor, given.annotations)}
+
+    @api.post("/annotations/{event_id}/undo")
+    def undo(actor: Actor, event_id: str, how: UndoRequest | None = None) -> Undone:
+        how = how or UndoRequest()
+        return answers.undo(workspace, actor, event_id, undo_id=how.event_id, client=how.client)
+
+    @api.get("/projects/{project_id}/queue")
+    def upcoming(
+        actor: Actor, project_id: int, limit: Annotated[int, Query(ge=1, le=2000)] = 20
+    ) -> dict[str, list[Queued]]:
+        return {"queue": queue.upcoming(workspace, actor, project_id, limit)}
+
+    @api.get("/items/{item_id}/media")
+    def media(actor: Actor, item_id: int, size: Annotated[int | None, Query(ge=16, le=4096)] = None) -> Response:
+        found = media_file(workspace, actor, item_id, size)
+        # The address names the item, whose content never changes.
+        caching = {
+            "Cache-Control": "private, max-age=31536000, immutable",
+            "Content-Security-Policy": "default-src 'none'",
+        }
+        return FileResponse(found.path, media_type=found.type, headers=caching)
+
+    @api.get("/projects/{project_id}/export")
+    def export(actor: Actor, project_id: int, format: str = "csv") -> Response:
+        delivery = exports.export_stream(workspace, actor, project_id, format)
+        disposition = {"Content-Disposition": f'attachment; filename="{delivery.filename}"'}
+        return StreamingResponse(delivery.chunks, media_type=delivery.media_type, headers=disposition)
+
+    return api

@@ -1,0 +1,452 @@
+// The labeller: one item, one press, the next item. calls.js, outbox.js, supply.js and view.js come before this file;
+// labeller.py joins the five into one module. The server's answers steer nothing here but what is asked next.
+
+const HEARTBEAT = 20_000; // ms between renewals of the leases
+const HIDDEN_FOR = 300_000; // ms after which a hidden tab lets its leases lapse
+const UNDO_PATIENCE = 4_000; // ms that an undo may keep the next item waiting
+const FLUSH_FIRST = 2_000; // ms that answers of an earlier page may hold up the first claim
+const STEPS_BACK = 30;
+const TAB = "askwise:tab"; // in sessionStorage: { client, past: { scope: [...] } }
+// Where keys belong to something else: somebody is typing, or a dialog or menu has the focus.
+const ELSEWHERE =
+  "input, textarea, select, [contenteditable]:not([contenteditable=false])," +
+  "[role=dialog], [role=menu], [role=listbox], [role=combobox], [role=slider], [role=textbox]";
+
+// One per tab. A hidden or closing tab leaves its id in sessionStorage and takes it back when it is seen again, so
+// that a reload finds its own leases, and a duplicate of a visible tab does not take it for its own.
+const tab = attempt(() => JSON.parse(sessionStorage.getItem(TAB))) ?? { client: newId(), past: {} };
+attempt(() => sessionStorage.removeItem(TAB));
+
+// Leases given back by a labeller that has just gone: the next one claims after that.
+let givenBack = Promise.resolve();
+
+class Labeller {
+  #data;
+  #keys = new Map(); // key -> class id
+  #current = null; // the item on screen that may be answered
+  #painted = null; // when it was really on screen; null: not yet
+  #turn = 0; // counts what was put on screen
+  #clock = 0; // the same, moved on by the time that the tab was hidden
+  #hiddenAt = null;
+  #flagged = false;
+  #past; // what can be taken back, oldest first: { event_id, verdict, class_id, ask }
+  #undos = new Map(); // event id -> step, while its undo is under way
+  #undoing = null; // the event id among them that the screen waits for
+  #saved = 0; // answers of this page that stand at the server
+  #intervals = []; // ms between the last presses
+  #lastPress = null;
+  #timers = [];
+  #undoTimer = null;
+  #listening = new AbortController();
+
+  constructor(root, data) {
+    const { api, project, batch } = data;
+    this.scope = `${data.person ?? ""}:${project.id}`;
+    this.#past = tab.past[this.scope] ??= [];
+    this.view = new View(root, {
+      answer: (verdict, classId, event) => this.answer(verdict, classId, event),
+      accept: (event) => this.accept(event),
+      command: (name, event) => this.command(name, event),
+      retry: () => this.retry(),
+    });
+    this.outbox = new Outbox({
+      api,
+      scope: this.scope,
+      settled: (entry, result) => this.#settled(entry, result),
+      changed: () => this.#showSaving(),
+    });
+    this.supply = new Supply({
+      api,
+      project: project.id,
+      client: tab.client,
+      batch,
+      on: {
+        ready: () => this.#current || this.#undoing || this.#next(),
+        changed: () => this.#supplied(),
+        knows: (id) => this.#current?.claim.assignment_id === id || this.outbox.holds(id),
+      },
+    });
+    this.update(data);
+    this.#listen();
+    this.#begin();
+  }
+
+  update(data) {
+    const same = this.#data && JSON.stringify(this.#data) === JSON.stringify(data);
+    this.#data = data;
+    if (same) return;
+    const classes = withKeys(data.classes);
+    this.#keys = new Map(classes.map((each) => [each.key, each.id]));
+    this.view.showProject({ classes, guidelines: data.project.guidelines, suggestions: data.show_suggestion });
+    if (this.#current) this.#show(this.#current);
+    else this.view.showWaiting();
+  }
+
+  isOf(data) {
+    return data.api === this.#data.api && data.project.id === this.#data.project.id && data.person === this.#data.person;
+  }
+
+  stop() {
+    this.#listening.abort();
+    this.#timers.forEach(clearInterval);
+    clearTimeout(this.#undoTimer);
+    this.outbox.farewell();
+    this.outbox.stop();
+    this.supply.stop();
+    givenBack = this.supply.giveBack(this.#leases());
+    this.view.root.remove();
+  }
+
+  // An answer counts only if its item was on screen when the key went down.
+  answer(verdict, classId, event) {
+    const ask = this.#current;
+    if (!ask || this.#painted === null || event.timeStamp < this.#painted) return;
+    if (ask.broken && verdict === "label") return;
+    const eventId = newId();
+    this.outbox.addAnswer({
+      event_id: eventId,
+      assignment_id: ask.claim.assignment_id,
+      token: ask.claim.token,
+      verdict,
+      class_id: classId,
+      seconds: Math.max(0, Math.round(event.timeStamp - this.#clock) / 1000),
+      note: this.view.note.value.trim(),
+      flagged: this.#flagged,
+    });
+    this.#past.push({ event_id: eventId, verdict, class_id: classId, ask });
+    if (this.#past.length > STEPS_BACK) this.#past.shift();
+    this.#next(event.timeStamp);
+    this.view.pressed(classId);
+    const name = this.#data.classes.find((each) => each.id === classId)?.name;
+    this.view.announce(verdict === "label" ? `Labeled ${name}.` : verdict === "skip" ? "Skipped." : "Marked as unsure.");
+    this.#countPress(event.timeStamp);
+  }
+
+  accept(event) {
+    const suggested = this.#current && this.#suggestion(this.#current);
+    if (suggested) this.answer("label", suggested.class_id, event);
+  }
+
+  command(name, event) {
+    if (name === "undo") return this.undo();
+    if (!this.#current) return;
+    if (name === "note") return this.view.openNote();
+    if (name === "flag") {
+      this.#flagged = !this.#flagged;
+      this.view.flag(this.#flagged);
+      return this.view.announce(this.#flagged ? "Flagged." : "Flag removed.");
+    }
+    this.answer(name, null, event);
+  }
+
+  // Takes the last standing answer back and puts its item on screen again, the earlier choice marked.
+  undo() {
+    if (this.#undoing) return;
+    const step = this.#past.pop();
+    if (!step) return this.view.say("There is nothing to take back.");
+    if (this.#current) this.supply.putFirst(this.#current);
+    this.#current = null;
+    if (this.outbox.withdraw(step.event_id)) {
+      return this.#again(step, this.supply.prepare(step.ask.claim, step.ask.image));
+    }
+    this.#undoing = step.event_id;
+    this.#undos.set(step.event_id, step);
+    this.outbox.addUndo(step.event_id, { event_id: newId(), client: tab.client });
+    this.view.showItem(step.ask, { suggested: null, earlier: step, locked: true });
+    this.outbox.flush();
+    this.#undoTimer = setTimeout(() => {
+      this.#undoing = null;
+      this.view.say("That answer will be taken back as soon as the server can be reached; its item comes next.");
+      this.#next();
+    }, UNDO_PATIENCE);
+  }
+
+  retry() {
+    const ask = this.#current;
+    this.outbox.flush();
+    if (!ask?.broken) return this.supply.refill();
+    this.#current = null;
+    this.supply.putFirst(ask);
+    this.view.showWaiting();
+    this.supply.reload(ask);
+  }
+
+  async #begin() {
+    this.#timers.push(setInterval(() => this.#renew(), HEARTBEAT));
+    this.outbox.adopt();
+    const limit = new Promise((resolve) => setTimeout(resolve, FLUSH_FIRST));
+    await Promise.race([Promise.all([this.outbox.flush(), givenBack]), limit]);
+    this.supply.refill();
+  }
+
+  #next(pressedAt = null) {
+    const ask = this.supply.take();
+    if (ask) return this.#show(ask, pressedAt);
+    this.#current = null;
+    this.#afterwards();
+    this.#idle();
+  }
+
+  #show(ask, pressedAt = null) {
+    this.#current = ask;
+    this.#painted = null;
+    this.#flagged = false;
+    const turn = (this.#turn += 1);
+    this.view.showItem(ask, { suggested: this.#suggestion(ask), earlier: ask.earlier });
+    whenPainted((now) => {
+      if (this.#current !== ask || this.#turn !== turn) return;
+      this.#painted = this.#clock = now;
+      const detail = { item: ask.claim.item.id, pressed: pressedAt, painted: now };
+      document.dispatchEvent(new CustomEvent("askwise:painted", { detail }));
+      this.#afterwards();
+    });
+  }
+
+  // What can wait until the next item is on screen.
+  #afterwards() {
+    this.outbox.flush();
+    this.supply.refill();
+  }
+
+  // Nothing to show: say why.
+  #idle() {
+    const { failure, remaining, asks, asking } = this.supply;
+    if (asks.length || (asking && !failure) || (remaining === null && !failure)) return this.view.showWaiting();
+    if (failure) {
+      const way = failure.status === 0 ? " Check that Askwise is still running." : "";
+      return this.view.showEmpty("Waiting for the server", `${failure.message}${way} Askwise keeps trying.`);
+    }
+    if (remaining > 0) {
+      const rest = remaining === 1 ? "The last item is" : `The last ${remaining} items are`;
+      return this.view.showEmpty("Nearly done", `${rest} with other people now. What they give back comes here by itself.`);
+    }
+    this.view.showEmpty("Everything here is labeled", "Export the result, or add more items to go on.");
+  }
+
+  #supplied() {
+    if (!this.#current && !this.#undoing) {
+      const ask = this.supply.take();
+      if (ask) this.#show(ask);
+      else this.#idle(); // and not #next(), which would ask the server again at once
+    }
+    this.view.showLive(this.supply.live);
+    this.#showSaving();
+  }
+
+  #settled(entry, result) {
+    if (result.live) this.#news(result.live);
+    if (entry.undoes) return this.#undone(entry, result);
+    if (result.status === "refused") {
+      const at = this.#past.findIndex((step) => step.event_id === entry.body.event_id);
+      if (at >= 0) this.#past.splice(at, 1);
+      return this.view.say(`An answer was not taken. ${result.why}`);
+    }
+    this.#saved += 1;
+  }
+
+  #undone(entry, result) {
+    const step = this.#undos.get(entry.undoes);
+    const awaited = this.#undoing === entry.undoes;
+    this.#undos.delete(entry.undoes);
+    if (awaited) {
+      this.#undoing = null;
+      clearTimeout(this.#undoTimer);
+    }
+    if (result.status === "refused") {
+      this.view.say(`That answer could not be taken back. ${result.why}`);
+      return awaited && this.#next();
+    }
+    this.#saved = Math.max(0, this.#saved - 1);
+    if (!result.claim) {
+      this.supply.resume(); // it may be among this tab's leases
+      return awaited && this.#next();
+    }
+    const ask = this.supply.prepare(result.claim, step?.ask.image ?? null);
+    if (awaited) return this.#again(step, ask);
+    if (step) ask.earlier = earlierOf(step);
+    this.supply.putFirst(ask);
+    if (!this.#current && !this.#undoing) this.#next();
+  }
+
+  #again(step, ask) {
+    ask.earlier = earlierOf(step);
+    this.view.announce("Your answer was taken back.");
+    if (ask.ready) return this.#show(ask);
+    this.supply.putFirst(ask);
+    this.#next();
+  }
+
+  async #renew() {
+    if (this.#hiddenAt !== null && performance.now() - this.#hiddenAt > HIDDEN_FOR) return;
+    const leases = [...this.#leases(), ...this.outbox.assignments];
+    if (!leases.length) return;
+    try {
+      const { lost, live } = await this.supply.renew(leases);
+      this.supply.drop(lost);
+      if (lost.length) this.supply.refill();
+      if (this.#current && lost.includes(this.#current.claim.assignment_id)) {
+        this.#current = null;
+        this.view.say("That item has gone to somebody else in the meantime; here is the next.");
+        this.#next();
+      }
+      this.#news(live);
+    } catch (failure) {
+      if (!(failure instanceof Failure)) throw failure; // the next beat tries again
+    }
+  }
+
+  #news(live) {
+    this.supply.freshen(live);
+    this.view.showLive(this.supply.live);
+  }
+
+  #leases() {
+    return [this.#current, ...this.supply.asks].filter(Boolean).map((ask) => ask.claim.assignment_id);
+  }
+
+  #suggestion(ask) {
+    const { suggestion } = ask.claim;
+    if (!this.#data.show_suggestion || !suggestion) return null;
+    const name = this.#data.classes.find((each) => each.id === suggestion.class_id)?.name;
+    return name === undefined ? null : { ...suggestion, name };
+  }
+
+  #showSaving() {
+    const unsaved = this.outbox.entries.length;
+    const failure = this.outbox.failure ?? (this.#current ? this.supply.failure : null);
+    this.view.showSaving({ saved: this.#saved, unsaved, trouble: failure?.message ?? "" });
+  }
+
+  // Answers a minute over the last twenty, a pause counting as half a minute at most.
+  #countPress(now) {
+    if (this.#lastPress !== null) this.#intervals.push(Math.min(30_000, now - this.#lastPress));
+    this.#lastPress = now;
+    this.#intervals = this.#intervals.slice(-20);
+    const total = this.#intervals.reduce((sum, each) => sum + each, 0);
+    this.view.showSpeed(this.#intervals.length < 3 ? null : Math.round((60_000 * this.#intervals.length) / total));
+  }
+
+  #listen() {
+    const { signal } = this.#listening;
+    // Captured at the window: before Streamlit's own one-letter shortcuts can see a class key.
+    window.addEventListener("keydown", (event) => this.#key(event), { capture: true, signal });
+    window.addEventListener("online", () => this.retry(), { signal });
+    window.addEventListener("beforeunload", (event) => this.#guard(event), { signal });
+    window.addEventListener("pagehide", () => this.#leave(), { signal });
+    window.addEventListener("pageshow", (event) => event.persisted && this.#renew(), { signal });
+    document.addEventListener("visibilitychange", () => this.#seen(document.visibilityState === "visible"), { signal });
+  }
+
+  #key(event) {
+    if (event.isComposing || document.visibilityState !== "visible") return;
+    const undo = (event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "z";
+    if ((event.ctrlKey || event.metaKey || event.altKey) && !undo) return;
+    const path = event.composedPath().filter((node) => node instanceof Element);
+    if (path.some((node) => node.matches(ELSEWHERE))) return;
+    const onControl = path.some((node) => node.matches("button, a[href], summary"));
+    if (onControl && (event.key === "Enter" || event.key === " ")) {
+      // The control takes it, but a held key presses once.
+      if (event.repeat && path.includes(this.view.root)) event.preventDefault();
+      return;
+    }
+    const action = undo ? () => this.undo() : this.#actionOf(event);
+    if (!action) return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+    if (!event.repeat) action();
+  }
+
+  #actionOf(event) {
+    const command = { ArrowRight: "skip", ArrowDown: "unsure", Backspace: "undo", ".": "note", "!": "flag" }[event.key];
+    if (command) return () => this.command(command, event);
+    if (event.key === "Enter") return () => this.accept(event);
+    if (event.key === "/" && !this.view.search.hidden) return () => this.view.search.focus();
+    // Where digits need Shift (a French keyboard), the key in the digit's place will do.
+    const digit = event.shiftKey ? null : /^(?:Digit|Numpad)(\d)$/.exec(event.code)?.[1];
+    const classId = this.#keys.get(event.key.toLowerCase()) ?? this.#keys.get(digit);
+    return classId === undefined ? null : () => this.answer("label", classId, event);
+  }
+
+  #seen(visible) {
+    const now = performance.now();
+    if (visible) {
+      if (this.#hiddenAt !== null) this.#clock += now - this.#hiddenAt;
+      this.#hiddenAt = null;
+      attempt(() => sessionStorage.removeItem(TAB));
+      this.#renew();
+      this.outbox.flush();
+    } else {
+      this.#hiddenAt = now;
+      this.#park();
+    }
+  }
+
+  #guard(event) {
+    if (!this.outbox.entries.length) return;
+    event.preventDefault();
+    event.returnValue = true; // for browsers that know only this way to ask
+  }
+
+  #leave() {
+    this.#park();
+    this.outbox.farewell();
+    this.supply.giveBack(this.#leases());
+  }
+
+  #park() {
+    const past = {};
+    for (const [scope, steps] of Object.entries(tab.past)) {
+      past[scope] = steps.map((step) => ({ ...step, ask: { ...step.ask, image: null } }));
+    }
+    attempt(() => sessionStorage.setItem(TAB, JSON.stringify({ client: tab.client, past })));
+  }
+}
+
+function earlierOf({ verdict, class_id }) {
+  return { verdict, class_id };
+}
+
+// Each class's own key; else the first free one by position: 1 to 9, 0, a to z.
+function withKeys(classes) {
+  const own = classes.map(({ key }) => (/^[\p{L}\p{N}]$/u.test(key ?? "") ? key.toLowerCase() : null));
+  const spare = [..."1234567890abcdefghijklmnopqrstuvwxyz"].filter((key) => !own.includes(key));
+  return classes.map((each, i) => ({ ...each, key: (own.indexOf(own[i]) === i ? own[i] : null) ?? spare.shift() ?? null }));
+}
+
+// After the frame that holds the change: the frame's callback runs just before the paint, the message just after.
+function whenPainted(then) {
+  requestAnimationFrame(() => {
+    const { port1, port2 } = new MessageChannel();
+    port1.onmessage = () => {
+      port1.close();
+      then(performance.now());
+    };
+    port2.postMessage(null);
+  });
+}
+
+// Pages reached by plain http over a network have no randomUUID.
+function newId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+}
+
+const labellers = new WeakMap(); // parentElement -> Labeller
+
+// Streamlit calls this on every change of the data or the theme, and what it returned last when the component goes.
+export default function ({ data, parentElement }) {
+  let labeller = labellers.get(parentElement);
+  if (labeller && !labeller.isOf(data)) {
+    labeller.stop();
+    labeller = null;
+  }
+  if (labeller) labeller.update(data);
+  else labellers.set(parentElement, new Labeller(parentElement, data));
+  return () => {
+    labellers.get(parentElement)?.stop();
+    labellers.delete(parentElement);
+  };
+}

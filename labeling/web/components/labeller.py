@@ -1,0 +1,54 @@
+"""The labeller: one item, one press, the next item. The Label page's one component; it talks to the API by itself."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+_FOLDER = Path(__file__).parent
+# One module for the browser: each file uses what those before it define.
+_SCRIPTS = ("calls.js", "outbox.js", "supply.js", "view.js", "labeller.js")
+
+_mount = st.components.v2.component(
+    "askwise_labeller",
+    js="\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS),
+    css=(_FOLDER / "labeller.css").read_text(encoding="utf-8"),
+)
+
+
+def labeller(project: Mapping[str, Any], *, key: str) -> None:
+    """Show the labeller of one project.
+
+    Parameters
+    ----------
+    project : Mapping
+        ``id``, ``name`` and ``classes``, each class with ``id``, ``name`` and optionally ``key`` and ``description``;
+        optionally ``guidelines``, ``show_suggestion`` (default true), ``batch`` (items held in the browser, default 8)
+        and ``person`` (the acting user's id: answers not yet saved are sent only as the person who gave them).
+    key : str
+        Streamlit's element key.
+    """
+    _mount(
+        key=key,
+        data={
+            "api": "/api/v1",
+            "project": {
+                "id": project["id"],
+                "name": project["name"],
+                "guidelines": project.get("guidelines", ""),
+            },
+            "classes": [
+                {
+                    "id": label_class["id"],
+                    "name": label_class["name"],
+                    "key": label_class.get("key"),
+                    "description": label_class.get("description", ""),
+                }
+                for label_class in project["classes"]
+            ],
+            "show_suggestion": project.get("show_suggestion", True),
+            "batch": project.get("batch", 8),
+            "person": project.get("person"),
+        },
+    )

@@ -1,0 +1,170 @@
+// Answers on their way: written to localStorage at the press, removed when the server has acknowledged them.
+// One key per answer, so that two tabs on one project never overwrite each other. An entry is
+//   { at, tried, undoes: event id | null, body }     at = time of the press; body = what is posted
+
+const MOST_PER_POST = 50;
+const FAREWELL_BYTES = 50_000; // browsers allow 64 KiB in requests that outlive the page
+
+class Outbox {
+  #prefix;
+  #settled;
+  #changed;
+  #patience = new Patience();
+  #limit = MOST_PER_POST;
+  #sending = false;
+  #timer = null;
+  #stopped = false;
+
+  constructor({ api, scope, settled, changed }) {
+    this.api = api;
+    this.#prefix = `askwise:outbox:${scope}:`;
+    this.#settled = settled;
+    this.#changed = changed;
+    this.entries = []; // oldest first: the order of the presses is the order of the posts
+    this.failure = null;
+  }
+
+  // Takes up what an earlier page, or another tab that is gone, left behind.
+  adopt() {
+    const known = new Set(this.entries.map((entry) => entry.body.event_id));
+    for (const key of stored(this.#prefix)) {
+      const entry = read(key);
+      if (entry?.body?.event_id && !known.has(entry.body.event_id)) this.entries.push(entry);
+    }
+    this.entries.sort((a, b) => a.at - b.at);
+    this.#changed();
+  }
+
+  addAnswer(body) {
+    this.#add({ at: Date.now(), tried: false, undoes: null, body });
+  }
+
+  addUndo(eventId, body) {
+    this.#add({ at: Date.now(), tried: false, undoes: eventId, body });
+  }
+
+  // Takes an answer back that no request has carried yet. An answer that was sent may have been saved even if no
+  // acknowledgement came, so that one has to be undone at the server.
+  withdraw(eventId) {
+    const entry = this.entries.find((each) => each.body.event_id === eventId);
+    if (!entry || entry.tried || read(this.#key(entry))?.tried !== false) return false;
+    this.#remove(entry);
+    this.#changed();
+    return true;
+  }
+
+  holds(assignmentId) {
+    return this.entries.some((entry) => entry.body.assignment_id === assignmentId);
+  }
+
+  get assignments() {
+    return this.entries.map((entry) => entry.body.assignment_id).filter((id) => id !== undefined);
+  }
+
+  async flush() {
+    if (this.#sending || this.#stopped || !this.entries.length) return;
+    this.#sending = true;
+    clearTimeout(this.#timer);
+    try {
+      while (this.entries.length && !this.#stopped) await this.#sendFirst();
+      this.failure = null;
+      this.#patience.reset();
+    } catch (failure) {
+      if (!(failure instanceof Failure)) throw failure;
+      this.failure = failure;
+      if (!this.#stopped) this.#timer = setTimeout(() => this.flush(), this.#patience.next());
+    } finally {
+      this.#sending = false;
+      this.#changed();
+    }
+  }
+
+  // The page is going away: one last try that the browser may finish without it. What it repeats is saved once.
+  farewell() {
+    const bodies = [];
+    let bytes = 0;
+    for (const { undoes, body } of this.entries) {
+      bytes += JSON.stringify(body).length;
+      if (undoes || bytes > FAREWELL_BYTES) break;
+      bodies.push(body);
+    }
+    if (bodies.length) call(`${this.api}/annotations`, { annotations: bodies }, { keepalive: true }).catch(() => {});
+  }
+
+  stop() {
+    this.#stopped = true;
+    clearTimeout(this.#timer);
+  }
+
+  async #sendFirst() {
+    const end = this.entries.findIndex((entry) => entry.undoes);
+    const answers = this.entries.slice(0, Math.min(end < 0 ? this.entries.length : end, this.#limit));
+    const batch = answers.length ? answers : [this.entries[0]];
+    for (const entry of batch.filter((each) => !each.tried)) {
+      entry.tried = true;
+      write(this.#key(entry), entry);
+    }
+    try {
+      const results = answers.length ? await this.#postAnswers(batch) : await this.#postUndo(batch[0]);
+      batch.forEach((entry, i) => this.#settle(entry, results[i]));
+      this.#limit = MOST_PER_POST;
+    } catch (failure) {
+      if (!failure.final) throw failure;
+      // One wrong answer must not hold back the others: each goes by itself until the wrong one is found.
+      if (batch.length > 1) this.#limit = 1;
+      else this.#settle(batch[0], { status: "refused", why: failure.message });
+    }
+  }
+
+  async #postAnswers(batch) {
+    const reply = await call(`${this.api}/annotations`, { annotations: batch.map((entry) => entry.body) });
+    const results = new Map(reply.annotations.map((result) => [result.event_id, result]));
+    if (!batch.every((entry) => results.has(entry.body.event_id))) throw new Failure(502, sentenceOf(502));
+    return batch.map((entry) => ({ ...results.get(entry.body.event_id), live: reply.live }));
+  }
+
+  async #postUndo(entry) {
+    return [await call(`${this.api}/annotations/${encodeURIComponent(entry.undoes)}/undo`, entry.body)];
+  }
+
+  #settle(entry, result) {
+    this.#remove(entry);
+    this.#settled(entry, result);
+  }
+
+  #add(entry) {
+    this.entries.push(entry);
+    write(this.#key(entry), entry);
+    this.#changed();
+  }
+
+  #remove(entry) {
+    this.entries = this.entries.filter((each) => each !== entry);
+    attempt(() => localStorage.removeItem(this.#key(entry)));
+  }
+
+  #key(entry) {
+    return this.#prefix + entry.body.event_id;
+  }
+}
+
+// Storage may be full or forbidden: then answers live in this page only, and the guard against leaving it holds.
+function attempt(action) {
+  try {
+    return action();
+  } catch {
+    return null;
+  }
+}
+
+function stored(prefix) {
+  return attempt(() => Object.keys(localStorage).filter((key) => key.startsWith(prefix))) ?? [];
+}
+
+function read(key) {
+  return attempt(() => JSON.parse(localStorage.getItem(key)));
+}
+
+function write(key, value) {
+  attempt(() => localStorage.setItem(key, JSON.stringify(value)));
+}

@@ -1,0 +1,30 @@
+"""The page under test: the labeller, with a text input beside it."""
+
+import streamlit as st
+
+from labeling.web.components.labeller import labeller
+
+WORDS = [
+    "Meadow",
+    "Forest",
+    "River bank",
+    "Industrial building",
+    "Motorway",
+    "Orchard",
+    "Residential area",
+    "Sea or lake",
+]
+GUIDELINES = "Label what the picture shows, not what it should show.\nA digit that cannot be read is unsure."
+
+st.set_page_config(page_title="Labeller", layout="wide")
+kind = st.query_params.get("classes", "digits")
+if kind == "digits":
+    classes = [{"id": 100 + digit, "name": str(digit), "key": str(digit)} for digit in range(10)]
+elif kind == "letters":
+    classes = [{"id": 100 + i, "name": name, "key": name[0].lower()} for i, name in enumerate(["Cat", "Rabbit", "Yak"])]
+else:
+    names = WORDS if kind == "words" else [f"{word} {number}" for number in range(1, 6) for word in WORDS]
+    classes = [{"id": 100 + i, "name": name, "key": None} for i, name in enumerate(names)]
+labeller({"id": 1, "name": "Pool", "guidelines": GUIDELINES, "classes": classes}, key="labeller")
+if "input" in st.query_params:
+    st.text_input("Elsewhere")
