@@ -1,6 +1,7 @@
 """The `askwise` command: the verbs of `labeling.verbs` for a terminal. `--json` on each that prints a result."""
 
 import json
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -78,7 +79,7 @@ def worker(
     if until_stdin_closes:
 
         def outlive_nobody() -> None:
-            sys.stdin.buffer.read()
+            os.read(sys.stdin.fileno(), 1)  # unbuffered: a lock on stdin would be in the way of a clean exit
             stop.set()
 
         threading.Thread(target=outlive_nobody, daemon=True).start()

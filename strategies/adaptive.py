@@ -10,11 +10,11 @@ from strategies.coverage import Coverage
 from strategies.uncertainty import Margin
 
 LABELS_PER_CLASS = 3
-FEWEST, MOST = 20, 200  # labels of the start, whatever the number of classes
+FEWEST, MOST = 50, 200  # labels of the start, whatever the number of classes
 
 
 class Adaptive:
-    """Coverage until there is a model and three labels per class (at least 20 labels, at most 200); then margin.
+    """Coverage until there is a model and three labels per class (at least 50 labels, at most 200); then margin.
 
     The start is worth more than what follows: a model that has seen a handful of labels is unsure of the wrong things.
     """

@@ -68,7 +68,7 @@ class Committee:
     The strategy fits its members itself, to the pool's labels, each time it is asked: logistic regression, naive Bayes,
     nearest neighbours, randomised trees, and logistic regressions on Bayesian bootstraps. These reweight the labels at
     random where the ordinary bootstrap leaves some out, so that no class is ever missing from one. With labels of fewer
-    than two classes there is nothing to disagree on, and utilities are random.
+    than two classes, or labeled items that are all alike, there is nothing to disagree on, and utilities are random.
 
     Parameters
     ----------
@@ -119,16 +119,16 @@ class Committee:
         ]
 
     def _fit(self, pool: Pool, rng: np.random.Generator) -> _Members | None:
-        """Fit the members; None where there are no two classes to tell apart."""
+        """Fit the members; None where there are no two classes, or nothing to tell them by."""
         weights = np.ones(len(pool.labeled)) if pool.weights is None else pool.weights
         counts = np.flatnonzero(weights)
         targets, weights = pool.targets[counts], weights[counts]
         classes = np.unique(targets)
-        if len(classes) < 2:
-            return None
         features = np.asarray(pool.features[pool.labeled[counts]], dtype=np.float64)
+        if len(classes) < 2 or not np.ptp(features, axis=0).any():
+            return None
         # One scale for all columns: nearest neighbours need the geometry, the penalty of the regressions a common unit.
-        centre, scale = features.mean(axis=0), float(np.sqrt(features.var(axis=0).mean())) or 1.0
+        centre, scale = features.mean(axis=0), float(np.sqrt(features.var(axis=0).mean()))
         features = (features - centre) / scale
         seed = int(rng.integers(2**31))
         classifiers = [

@@ -25,7 +25,7 @@ class Coverage:
     which comes within 1 - 1/e of the best set of every size.
 
     A random sample stands for the pool, and a random sample of the candidates is put in order; the rest follow by lot,
-    with utilities below 0. Time and memory therefore stop growing at ``SAMPLE`` items.
+    with utilities below 0. Beyond ``SAMPLE`` items a pool therefore costs only one more number per item.
 
     References
     ----------
@@ -38,9 +38,8 @@ class Coverage:
 
     def utilities(self, pool: Pool, model: Model | None, rng: np.random.Generator) -> NDArray[np.float64]:
         """Coverage that each candidate adds when its turn comes, (m,); below 0 for those that were not compared."""
-        lots = rng.random(
-            len(pool.features)
-        )  # by row, so that every sample is the same for any order of the candidates
+        # A lot per row of the pool: samples are the same whatever the order of the candidates.
+        lots = rng.random(len(pool.features))
         utilities = lots[pool.candidates] - 1
         if len(pool.candidates) == 0:
             return utilities

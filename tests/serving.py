@@ -76,6 +76,12 @@ class Connection:
         """Hang up; the next request connects again."""
         self._http.close()
 
+    def __enter__(self) -> "Connection":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def _wanted(self, method: str, path: str, body: object) -> Any:
         status, answer = self.ask(method, f"/api/v1{path}", body)
         if status >= 300:
@@ -139,14 +145,12 @@ def serve(
 def wait_until_healthy(served: Served) -> None:
     """Wait until the application answers `GET /api/v1/health`."""
     until = time.monotonic() + START_SECONDS
-    connection = served.connect()
     while time.monotonic() < until:
         if served.process.poll() is not None:
             log = served.root.with_name(f"{served.root.name}.log").read_text(errors="replace")
             raise AssertionError(f"the application ended with {served.process.returncode}:\n{log[-3000:]}")
-        with suppress(OSError, http.client.HTTPException):
+        with suppress(OSError, http.client.HTTPException), served.connect() as connection:
             if connection.ask("GET", "/api/v1/health")[0] == 200:
-                connection.close()
                 return
         time.sleep(0.02)
     raise AssertionError(f"the application did not answer within {START_SECONDS:.0f} s")
@@ -210,7 +214,7 @@ def class_ids(workspace: Workspace, project_id: int) -> dict[str, int]:
     """The id of each class of a project by its name."""
     with workspace.engine.connect() as connection:
         rows = connection.exec_driver_sql("SELECT name, id FROM labelclass WHERE project_id = ?", (project_id,))
-        return {name: class_id for name, class_id in rows}
+        return {row[0]: row[1] for row in rows}
 
 
 def noisy_digits(count: int) -> Source:

@@ -11,11 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlmodel import Session
 
 WAL_SAFE_FROM = (3, 51, 3)
 BUSY_SECONDS = 30
+WRITERS_LOCK = 0x61736B77697365  # "askwise": the advisory lock that PostgreSQL's writers take in turn
 
 _writers: dict[str, threading.RLock] = {}
 
@@ -58,10 +59,15 @@ def reading(engine: Engine) -> Iterator[Session]:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Session]:
-    """A transaction that writes: committed when the block ends, rolled back when it raises."""
+    """A transaction that writes: committed when the block ends, rolled back when it raises.
+
+    One writes at a time, on either database: what a claim or an answer checks cannot change before it commits.
+    """
     with (
         _writers.get(str(engine.url), nullcontext()),
         Session(engine.execution_options(writes=True), expire_on_commit=False) as session,
         session.begin(),
     ):
+        if engine.dialect.name == "postgresql":
+            session.connection().execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": WRITERS_LOCK})
         yield session

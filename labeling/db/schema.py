@@ -200,8 +200,10 @@ class Annotation(SQLModel, table=True):
     those with `seq` up to that moment's that no row up to that moment supersedes.
     """
 
+    __table_args__ = (UniqueConstraint("id"),)
+
     seq: int | None = Field(default=None, primary_key=True)
-    id: str = Field(unique=True, index=True, max_length=64)  # the client's event id
+    id: str = Field(max_length=64)  # the client's event id
     project_id: int = Field(foreign_key="project.id", index=True)
     item_id: int = Field(foreign_key="item.id", index=True)
     user_id: int = Field(foreign_key="user.id", index=True)

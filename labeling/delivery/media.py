@@ -10,6 +10,7 @@ from sqlmodel import Session
 from labeling.db.engine import reading
 from labeling.db.schema import Item
 from labeling.errors import NotFound
+from labeling.intake.images import media_type
 from labeling.users import require
 from labeling.workspace import Workspace, resolve_inside
 
@@ -38,7 +39,7 @@ def media_file(workspace: Workspace, actor_id: int, item_id: int, size: int | No
     if wanted is not None:
         path = _smaller(workspace, content_hash, path, wanted)
     with path.open("rb") as opened:
-        return MediaFile(path, _media_type(opened.read(12)))
+        return MediaFile(path, media_type(opened.read(16)))
 
 
 def _content_hash(session: Session, actor_id: int, item_id: int) -> str:
@@ -65,8 +66,3 @@ def _smaller(workspace: Workspace, content_hash: str, original: Path, size: int)
     partial.replace(copy)
     return copy
 
-
-def _media_type(start: bytes) -> str:
-    if start.startswith(b"\x89PNG"):
-        return "image/png"
-    return "image/webp" if start[8:12] == b"WEBP" else "image/jpeg"

@@ -102,7 +102,7 @@ class FeatureMatrix:
         return self.layout.version
 
     def append(self, block: np.ndarray) -> None:
-        """Add rows (n, width) at the end; when this returns they survive a power cut.
+        """Add rows (n, width) at the end; when this returns they survive a kill.
 
         Raises
         ------
@@ -111,7 +111,8 @@ class FeatureMatrix:
         """
         if block.ndim != 2 or block.shape[1] != self.width:
             raise ValueError(f"a block of shape {block.shape} does not fit a matrix of width {self.width}")
-        data = np.ascontiguousarray(block, dtype=self.layout.dtype)
+        with np.errstate(over="ignore"):  # what half precision cannot hold becomes infinite, and is refused below
+            data = np.ascontiguousarray(block, dtype=self.layout.dtype)
         if not np.isfinite(data).all():
             raise ValueError("a feature is not a finite number")
         with open(self._data, "r+b") as file:

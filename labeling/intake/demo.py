@@ -6,13 +6,16 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from sklearn.datasets import load_digits
 
 from labeling.intake.sources import Entry, Source
+
+DIGITS = 1797
 
 
 def digits_source() -> Source:
     """The digits as something to import: `digits-0000` to `digits-1796` in scikit-learn's order, classes `0` to `9`."""
+    from sklearn.datasets import load_digits  # imported when used: pages offer the demo, and must stay light
+
     digits = load_digits()
     pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)  # (1797, 8, 8), from 0..16
     return Source(

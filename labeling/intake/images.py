@@ -227,6 +227,9 @@ class ImageOpener:
                 except _Lost as loss:
                     self._drop()
                     results.append(Invalid(str(loss)))
+                except BaseException:  # Ctrl-C: answers still to come must not be taken for those to the next batch
+                    self._drop()
+                    raise
         return results
 
     def _drop(self) -> None:

@@ -8,7 +8,7 @@ from labeling import jobs
 from labeling.db.engine import writing
 from labeling.db.schema import Job, JobKind, Role
 from labeling.errors import Invalid
-from labeling.intake.demo import digits_source
+from labeling.intake import demo
 from labeling.intake.importer import ImportReport, import_images
 from labeling.projects import create_project, list_projects
 from labeling.users import require
@@ -41,7 +41,7 @@ def request_digits(workspace: Workspace, actor_id: int) -> tuple[int, int | None
     guidelines = "Which digit is it? Choose what the writer meant; skip what cannot be read."
     classes = [str(digit) for digit in range(10)]
     project_id = there.id if there else create_project(workspace, actor_id, DIGITS, classes, guidelines=guidelines)
-    if there is not None and there.items == len(digits_source().entries):
+    if there is not None and there.items == demo.DIGITS:
         return project_id, None
     return project_id, _request(workspace, actor_id, project_id, {"demo": DIGITS})
 
@@ -49,7 +49,7 @@ def request_digits(workspace: Workspace, actor_id: int) -> tuple[int, int | None
 def run_import(workspace: Workspace, job: Job, progress: Callable[[float, str], None]) -> ImportReport:
     """Perform an import job; an uploaded file is gone afterwards."""
     given = job.payload
-    source = digits_source() if given.get("demo") == DIGITS else Path(given["path"])
+    source = demo.digits_source() if given.get("demo") == DIGITS else Path(given["path"])
     report = import_images(
         workspace,
         job.project_id,

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 
-import numpy as np
 from pydantic import BaseModel
 from sqlalchemy import Integer, case, cast
 from sqlmodel import Session, col, func, select
@@ -53,7 +52,6 @@ class CurvePoint(BaseModel):
 
     number: int
     labels: int  # that the version learned from
-    created: float
     answers: int
     right: int
     accuracy: float
@@ -69,7 +67,7 @@ class Insights(BaseModel):
     """Everything on the Insights page."""
 
     live: Live
-    versions: int
+    newest: VersionReport | None
     pace: list[Pace]
     classes: list[ClassCount]
     people: list[Person]
@@ -95,8 +93,9 @@ def read_insights(workspace: Workspace, actor_id: int, project_id: int) -> Insig
     with reading(workspace.engine) as session:
         require(session, actor_id, project_id)
         return Insights(
-            live=live_status(session, project_id), versions=len(reports), pace=_pace(session, project_id),
-            classes=_classes(session, project_id), people=_people(session, project_id), curve=learning_curve(reports),
+            live=live_status(session, project_id), newest=reports[-1] if reports else None,
+            pace=_pace(session, project_id), classes=_classes(session, project_id), people=_people(session, project_id),
+            curve=learning_curve(reports),
         )  # fmt: skip
 
 
@@ -113,34 +112,27 @@ def strategy_names() -> list[str]:
 
 
 def learning_curve(reports: Sequence[VersionReport], window: int = RECENT) -> list[CurvePoint]:
-    """The record of each version that met answers, with a running figure over at least `window` answers where there are."""
+    """The record of each version that met answers.
+
+    The running figure reaches back over whole versions until it rests on `window` answers or there are no more.
+    """
     met = [report for report in reports if report.answers]
-    points = []
-    for last, report in enumerate(met):
-        answers = right = 0
-        for earlier in reversed(met[: last + 1]):
-            if answers >= window:
-                break
-            answers, right = answers + earlier.answers, right + earlier.right
-        low, high = wilson(report.right, report.answers)
-        running_low, running_high = wilson(right, answers)
-        points.append(
-            CurvePoint(
-                number=report.number,
-                labels=report.labels,
-                created=report.created,
-                answers=report.answers,
-                right=report.right,
-                accuracy=report.right / report.answers,
-                low=low,
-                high=high,
-                running=right / answers,
-                running_on=answers,
-                running_low=running_low,
-                running_high=running_high,
-            )  # fmt: skip
-        )
-    return points
+    return [_point(report, met[: place + 1], window) for place, report in enumerate(met)]
+
+
+def _point(report: VersionReport, until: Sequence[VersionReport], window: int) -> CurvePoint:
+    answers = right = 0
+    for earlier in reversed(until):
+        if answers >= window:
+            break
+        answers, right = answers + earlier.answers, right + earlier.right
+    low, high = wilson(report.right, report.answers)
+    running_low, running_high = wilson(right, answers)
+    return CurvePoint(
+        number=report.number, labels=report.labels, answers=report.answers, right=report.right,
+        accuracy=report.right / report.answers, low=low, high=high,
+        running=right / answers, running_on=answers, running_low=running_low, running_high=running_high,
+    )  # fmt: skip
 
 
 def wilson(right: int, answers: int) -> tuple[float, float]:
@@ -159,19 +151,21 @@ def wilson(right: int, answers: int) -> tuple[float, float]:
 
 
 def _pace(session: Session, project_id: int) -> list[Pace]:
-    """Labels in all, at up to `PACE_POINTS` moments at which the last of a few came in."""
+    """Labels in all, at up to `PACE_POINTS` moments: the last of each slot of time in which any came in."""
     labeled = (Annotation.project_id == project_id, Annotation.verdict == Verdict.LABEL, standing())
-    first, last = session.exec(
-        select(func.min(Annotation.created), func.max(Annotation.created)).where(*labeled)  # type: ignore[arg-type]
-    ).one()
-    if first is None or last is None:
+    created = col(Annotation.created)
+    span = select(func.count(), func.min(created), func.max(created)).where(*labeled)
+    count, first, last = session.exec(span).one()
+    if count == 0:
         return []
-    width = max(last - first, 1e-3) / PACE_POINTS
-    slot = cast((col(Annotation.created) - first) / width, Integer)
-    counted = select(func.max(Annotation.created), func.count()).where(*labeled).group_by(slot).order_by(slot)  # type: ignore[arg-type]
-    rows = session.exec(counted).all()
-    totals = np.cumsum([count for _, count in rows])
-    return [Pace(at=at, labels=int(total)) for (at, _), total in zip(rows, totals, strict=True)]
+    width = (last - first) / PACE_POINTS or 1.0
+    slot = cast((created - first) / width, Integer)
+    slots = select(func.max(created), func.count()).where(*labeled).group_by(slot).order_by(slot)
+    labels, pace = 0, []
+    for at, count in session.exec(slots).all():
+        labels += count
+        pace.append(Pace(at=at, labels=labels))
+    return pace
 
 
 def _classes(session: Session, project_id: int) -> list[ClassCount]:

@@ -11,7 +11,7 @@ from labeling.annotation.consensus import standing
 from labeling.annotation.queue import live_ranking
 from labeling.db.engine import reading
 from labeling.db.schema import Annotation, Item, JobKind, JobState, Label, ModelState, ModelVersion, Verdict, Worker
-from labeling.learning.training import find_live
+from labeling.learning.versions import find_live
 from labeling.users import require
 from labeling.workspace import Workspace
 

@@ -16,6 +16,7 @@ from labeling.features.matrix import FeatureMatrix
 from labeling.learning.head import DEFAULT_STRENGTH, LinearHead, choose_strength, fit_head
 from labeling.learning.ranking import Ranked, rank_pool
 from labeling.learning.snapshot import Snapshot, take_snapshot
+from labeling.learning.versions import live_model
 from labeling.workspace import Workspace
 
 SEARCH_GROWTH = 1.2  # hyperparameters are searched again when the labels have grown by a fifth
@@ -54,18 +55,6 @@ def learn(workspace: Workspace, job: Job) -> None:
         head = LinearHead.load(workspace.head(live.path))
     ranked = rank_pool(features, snapshot, head, seed=snapshot.annotation_seq)
     _publish(workspace, job, snapshot, matrix, fitted, live, ranked, hindrance)
-
-
-def live_model(workspace: Workspace, project_id: int) -> ModelVersion | None:
-    """The project's live model version."""
-    with reading(workspace.engine) as session:
-        return find_live(session, project_id)
-
-
-def find_live(session: Session, project_id: int) -> ModelVersion | None:
-    """The project's live model version, in the caller's transaction."""
-    query = select(ModelVersion).where(ModelVersion.project_id == project_id, ModelVersion.state == ModelState.LIVE)
-    return session.exec(query.order_by(col(ModelVersion.number).desc()).limit(1)).first()
 
 
 def sweep_heads(workspace: Workspace) -> None:

@@ -13,6 +13,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import psutil
 from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import col, delete, func, select, update
 
@@ -37,6 +38,7 @@ Progress = Callable[[float, str], None]
 
 def run_worker(workspace: Workspace, stop: threading.Event) -> None:
     """Take and perform jobs until `stop` is set."""
+    _give_way()
     jobs.reap(workspace)
     sweep_heads(workspace)
     with _Heart(workspace) as heart:
@@ -46,6 +48,12 @@ def run_worker(workspace: Workspace, stop: threading.Event) -> None:
                 stop.wait(POLL_SECONDS)
             else:
                 perform(workspace, job, heart)
+
+
+def _give_way() -> None:
+    """Let people's saves come before the model where both want the same processor."""
+    lowered = getattr(psutil, "BELOW_NORMAL_PRIORITY_CLASS", 5)  # Windows has classes, others numbers
+    psutil.Process().nice(lowered)
 
 
 def work_off(workspace: Workspace, job_id: int, progress: Progress) -> Job:

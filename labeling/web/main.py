@@ -4,15 +4,37 @@ from pathlib import Path
 
 import streamlit as st
 
-PAGES = Path(__file__).parent / "pages"
+HERE = Path(__file__).parent
 
-st.set_page_config(page_title="Askwise", page_icon=":material/ads_click:", layout="wide")
+st.set_page_config(page_title="Askwise", page_icon=HERE / "mark.svg", layout="wide")
+st.logo(HERE / "wordmark.svg", size="large")
 page = st.navigation(
     [
-        st.Page(PAGES / "projects.py", title="Projects", icon=":material/folder_open:", default=True),
-        st.Page(PAGES / "label.py", title="Label", icon=":material/label:"),
-        st.Page(PAGES / "insights.py", title="Insights", icon=":material/monitoring:"),
-        st.Page(PAGES / "export.py", title="Export", icon=":material/download:"),
+        st.Page(
+            HERE / "pages/projects.py",
+            title="Projects",
+            icon=":material/folder_open:",
+            default=True,
+            help="Make projects, import images, and see how far each is.",
+        ),
+        st.Page(
+            HERE / "pages/label.py",
+            title="Label",
+            icon=":material/label:",
+            help="One item, one key, the next item: the model asks what it would learn most from.",
+        ),
+        st.Page(
+            HERE / "pages/insights.py",
+            title="Insights",
+            icon=":material/monitoring:",
+            help="How right the model is, how labels come in, how the classes are balanced, and who answered.",
+        ),
+        st.Page(
+            HERE / "pages/export.py",
+            title="Export",
+            icon=":material/download:",
+            help="Every answer with its provenance, as CSV or JSON Lines.",
+        ),
     ],
     position="top",
 )

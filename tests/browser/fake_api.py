@@ -1,12 +1,14 @@
 """A small in-memory stand-in for the API, with faults on order, and the app that shows the labeller on it.
 
-`streamlit run tests/browser/fake_api.py` serves both. `POST /api/v1/fake` starts a new pool; `GET` reads what was saved.
+`streamlit run tests/browser/fake_api.py` serves both. `POST /api/v1/fake` starts a new pool, `PATCH` changes its
+faults, `GET` reads what was saved.
 """
 
 import asyncio
 import time
 from dataclasses import dataclass, field
 from io import BytesIO
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from sklearn.datasets import load_digits
 from starlette.routing import Mount
 
 LEASE = 120.0
+NO_LEASE = {"token": "", "state": "released"}
+ASSIGNMENTS = count(1)  # never the same in two pools: pages of the last one may still be saying goodbye
 TEXT = "<b>The pump</b> rattled again this morning, & nobody came. " * 3
 
 
@@ -60,7 +64,7 @@ class Pool:
         }
 
     def lease(self, item: int, client: str) -> dict[str, Any]:
-        assignment = len(self.leases) + 1
+        assignment = next(ASSIGNMENTS)
         self.leases[assignment] = {
             "item": item,
             "client": client,
@@ -167,7 +171,7 @@ def save(answer: dict[str, Any]) -> dict[str, Any]:
     if pool.refuse > 0:
         pool.refuse -= 1
         return {"event_id": event_id, "status": "refused", "why": "This item has been answered by somebody else."}
-    lease = pool.leases[answer["assignment_id"]]
+    lease = pool.leases.get(answer["assignment_id"], NO_LEASE)
     if lease["token"] != answer["token"] or lease["state"] != "leased":
         return {"event_id": event_id, "status": "refused", "why": "This item was given back."}
     lease["state"] = "answered"
@@ -196,14 +200,14 @@ async def undo(event_id: str, body: dict[str, Any]) -> dict[str, Any]:
 @api.post("/projects/1/leases/renew")
 async def renew(body: dict[str, Any]) -> dict[str, Any]:
     ids = body["assignment_ids"]
-    lost = [assignment for assignment in ids if pool.leases[assignment]["state"] == "released"]
+    lost = [assignment for assignment in ids if pool.leases.get(assignment, NO_LEASE)["state"] == "released"]
     renewed = [assignment for assignment in ids if assignment not in lost]
     return {"renewed": renewed, "lost": lost, "expires": time.time() + LEASE, "live": pool.live()}
 
 
 @api.post("/projects/1/leases/release")
 async def release(body: dict[str, Any]) -> dict[str, Any]:
-    for assignment in body["assignment_ids"]:
+    for assignment in pool.leases.keys() & set(body["assignment_ids"]):
         pool.leases[assignment]["state"] = "released"
     return {}
 

@@ -1,4 +1,4 @@
-"""The page under test: the labeller, with a text input beside it."""
+"""The page under test: the labeller, with a text input and a switch beside it where a test wants them."""
 
 import streamlit as st
 
@@ -25,6 +25,8 @@ elif kind == "letters":
 else:
     names = WORDS if kind == "words" else [f"{word} {number}" for number in range(1, 6) for word in WORDS]
     classes = [{"id": 100 + i, "name": name, "key": None} for i, name in enumerate(names)]
-labeller({"id": 1, "name": "Pool", "guidelines": GUIDELINES, "classes": classes}, key="labeller")
+guidelines = GUIDELINES
 if "input" in st.query_params:
-    st.text_input("Elsewhere")
+    guidelines += st.text_input("Elsewhere")
+if "toggle" not in st.query_params or st.toggle("Labeller", value=True):
+    labeller({"id": 1, "name": "Pool", "guidelines": guidelines, "classes": classes}, key="labeller")

@@ -39,7 +39,9 @@ def _lost(
         for event_id, (item_id, class_id) in saved.items()
     }
     wrong = [f"answer {event}: {stored.get(event)}" for event, row in expected.items() if stored.get(event) != [row]]
-    withdrawn = {undo_id: (expected[event][0], None, "undo", event) for _, undone in told for event, undo_id in undone.items()}
+    withdrawn = {
+        undo_id: (expected[event][0], None, "undo", event) for _, undone in told for event, undo_id in undone.items()
+    }
     wrong += [f"undo {event}: {stored.get(event)}" for event, row in withdrawn.items() if stored.get(event) != [row]]
     return [f"lost: {len(wrong)} acknowledged answers, such as {'; '.join(wrong[:SHOWN])}"] if wrong else []
 
@@ -72,7 +74,9 @@ def _torn(root: Path, database: sqlite3.Connection, project_id: int) -> list[str
         found += [f"version {number}: {what}" for what in _head(root / "heads" / path, labels, feature_version)]
         if _seen(database, project_id, seq) != annotation_hash:
             found.append(f"version {number} did not see the answers up to {seq}")
-    rankings = database.execute("SELECT id, model_version_id FROM ranking WHERE project_id = ? ORDER BY id", (project_id,))
+    rankings = database.execute(
+        "SELECT id, model_version_id FROM ranking WHERE project_id = ? ORDER BY id", (project_id,)
+    )
     newest = rankings.fetchall()[-1:]
     if live and [model for _, model in newest] != live:
         found.append(f"the live ranking is of version {newest} and the live version is {live}")

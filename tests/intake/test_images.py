@@ -1,10 +1,12 @@
 """The safe opener: what goes in, what comes out, and what happens to the child."""
 
+import _thread
 import os
 import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -190,6 +192,9 @@ CHILD = """
     def decode(data):
         if data == b"hang":
             time.sleep(60)
+        if data == b"slow":
+            time.sleep(1)
+            data = sys.stdin.good
         if data == b"crash":
             os._exit(9)
         if data == b"hunger":
@@ -254,7 +259,7 @@ def test_a_library_that_prints_does_not_print_into_an_answer(hostile_child: Path
 
 def test_the_child_does_not_know_our_settings(hostile_child: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("ASKWISE_DATABASE_URL", "postgresql://user:secret@host/db")
-    with ImageOpener(program=hostile_child) as opener, pytest.raises(Invalid, match="^$"):
+    with ImageOpener(program=hostile_child) as opener, pytest.raises(Invalid, match=r"^$"):
         opener.open(b"settings")
 
 
@@ -299,6 +304,17 @@ def test_ctrl_c_is_not_for_the_child_and_a_killed_one_is_replaced(good: bytes):
         # The killed child cannot be told from one that this file killed, so one file may be blamed; the next is not.
         opener.open_many([good])
         assert isinstance(opener.open(good), OpenedImage)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="waiting is interrupted on POSIX only")
+def test_answers_to_an_interrupted_batch_are_not_taken_for_those_to_the_next(hostile_child: Path, encode: Encode):
+    wide = encode(Image.new("L", (9, 1)))
+    with ImageOpener(program=hostile_child) as opener:
+        opener.open(wide)
+        threading.Timer(0.3, _thread.interrupt_main).start()
+        with pytest.raises(KeyboardInterrupt):
+            opener.open_many([b"slow", b"slow"])
+        assert opener.open(wide).width == 9
 
 
 def test_threads_share_one_opener(opener: ImageOpener, encode: Encode):

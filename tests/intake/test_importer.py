@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
+from io import BytesIO
 from pathlib import Path
 
 import pytest
@@ -218,15 +219,26 @@ def test_imports_at_once_never_share_a_row(workspace: Workspace, project: int, o
     assert [item.row for item in items_of(workspace, project)] == list(range(180))
 
 
+@pytest.mark.slow
+def test_six_thousand_photos_come_in_from_a_zip(workspace: Workspace, project: int, owner: int):
+    photos = ROOT.parent / "shared" / "data" / "cifar10h.zip"
+    if not photos.exists():
+        pytest.skip("needs ../shared/data/cifar10h.zip")
+    report = import_images(workspace, project, photos, actor_id=owner)
+    assert (report.added, report.duplicates) == (6000, 0)
+    assert [name for name, _ in report.refused] == ["human_counts.csv"]
+    assert classes_by_id(workspace, project) == {}
+
+
 IMPORT = """
     import sys
     sys.path.insert(0, {root!r})
     from labeling.intake import importer
     from labeling.workspace import open_workspace
     importer.BATCH_FILES = 10
-    importer.import_images(
-        open_workspace({workspace!r}), {project}, {source!r}, actor_id={owner}, progress=lambda *_: print("+", flush=True)
-    )
+    workspace = open_workspace({workspace!r})
+    say = lambda *_: print("+", flush=True)
+    importer.import_images(workspace, {project}, {source!r}, actor_id={owner}, progress=say)
 """
 
 
@@ -277,7 +289,7 @@ def test_an_import_that_was_killed_goes_on(
     items = items_of(workspace, project)
     assert 20 <= len(items) < 300
     assert [item.row for item in items] == list(range(len(items)))
-    assert all(Image.open(workspace.media(item.content_hash)).size == (2, 2) for item in items)
+    assert all(Image.open(BytesIO(workspace.media(item.content_hash).read_bytes())).size == (2, 2) for item in items)
     report = import_images(workspace, project, source, actor_id=owner)
     assert (report.added, report.duplicates, report.refused) == (300 - len(items), len(items), [])
     assert [item.row for item in items_of(workspace, project)] == list(range(300))

@@ -9,7 +9,7 @@ const STEPS_BACK = 30;
 const TAB = "askwise:tab"; // in sessionStorage: { client, past: { scope: [...] } }
 // Where keys belong to something else: somebody is typing, or a dialog or menu has the focus.
 const ELSEWHERE =
-  "input, textarea, select, [contenteditable]:not([contenteditable=false])," +
+  "input:not([type=checkbox]), textarea, select, [contenteditable]:not([contenteditable=false])," +
   "[role=dialog], [role=menu], [role=listbox], [role=combobox], [role=slider], [role=textbox]";
 
 // One per tab. A hidden or closing tab leaves its id in sessionStorage and takes it back when it is seen again, so
@@ -83,7 +83,8 @@ class Labeller {
   }
 
   isOf(data) {
-    return data.api === this.#data.api && data.project.id === this.#data.project.id && data.person === this.#data.person;
+    const { api, project, person } = this.#data;
+    return data.api === api && data.project.id === project.id && data.person === person;
   }
 
   stop() {
@@ -118,7 +119,7 @@ class Labeller {
     this.#next(event.timeStamp);
     this.view.pressed(classId);
     const name = this.#data.classes.find((each) => each.id === classId)?.name;
-    this.view.announce(verdict === "label" ? `Labeled ${name}.` : verdict === "skip" ? "Skipped." : "Marked as unsure.");
+    this.#announce({ label: `Labeled ${name}.`, skip: "Skipped.", unsure: "Marked as unsure." }[verdict]);
     this.#countPress(event.timeStamp);
   }
 
@@ -218,7 +219,8 @@ class Labeller {
     }
     if (remaining > 0) {
       const rest = remaining === 1 ? "The last item is" : `The last ${remaining} items are`;
-      return this.view.showEmpty("Nearly done", `${rest} with other people now. What they give back comes here by itself.`);
+      const sentence = `${rest} with other people now. What they give back comes here by itself.`;
+      return this.view.showEmpty("Nearly done", sentence);
     }
     this.view.showEmpty("Everything here is labeled", "Export the result, or add more items to go on.");
   }
@@ -270,10 +272,14 @@ class Labeller {
 
   #again(step, ask) {
     ask.earlier = earlierOf(step);
-    this.view.announce("Your answer was taken back.");
-    if (ask.ready) return this.#show(ask);
     this.supply.putFirst(ask);
     this.#next();
+    this.#announce("Your answer was taken back.");
+  }
+
+  #announce(sentence) {
+    const item = this.#current?.claim.item;
+    this.view.announce(item ? `${sentence} Next: ${(item.text ?? item.external_id).slice(0, 500)}` : sentence);
   }
 
   async #renew() {
@@ -339,11 +345,12 @@ class Labeller {
 
   #key(event) {
     if (event.isComposing || document.visibilityState !== "visible") return;
-    const undo = (event.ctrlKey || event.metaKey) && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "z";
-    if ((event.ctrlKey || event.metaKey || event.altKey) && !undo) return;
+    const modified = event.ctrlKey || event.metaKey || event.altKey;
+    const undo = modified && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "z";
+    if (modified && !undo) return;
     const path = event.composedPath().filter((node) => node instanceof Element);
     if (path.some((node) => node.matches(ELSEWHERE))) return;
-    const onControl = path.some((node) => node.matches("button, a[href], summary"));
+    const onControl = path.some((node) => node.matches("button, a[href], summary, [type=checkbox]"));
     if (onControl && (event.key === "Enter" || event.key === " ")) {
       // The control takes it, but a held key presses once.
       if (event.repeat && path.includes(this.view.root)) event.preventDefault();
@@ -410,7 +417,8 @@ function earlierOf({ verdict, class_id }) {
 function withKeys(classes) {
   const own = classes.map(({ key }) => (/^[\p{L}\p{N}]$/u.test(key ?? "") ? key.toLowerCase() : null));
   const spare = [..."1234567890abcdefghijklmnopqrstuvwxyz"].filter((key) => !own.includes(key));
-  return classes.map((each, i) => ({ ...each, key: (own.indexOf(own[i]) === i ? own[i] : null) ?? spare.shift() ?? null }));
+  const first = (i) => (own.indexOf(own[i]) === i ? own[i] : null); // of two classes with one key, the first has it
+  return classes.map((each, i) => ({ ...each, key: first(i) ?? spare.shift() ?? null }));
 }
 
 // After the frame that holds the change: the frame's callback runs just before the paint, the message just after.

@@ -9,12 +9,14 @@ import streamlit as st
 _FOLDER = Path(__file__).parent
 # One module for the browser: each file uses what those before it define.
 _SCRIPTS = ("calls.js", "outbox.js", "supply.js", "view.js", "labeller.js")
+_STYLES = ("labeller.css", "answers.css")
 
-_mount = st.components.v2.component(
-    "askwise_labeller",
-    js="\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in _SCRIPTS),
-    css=(_FOLDER / "labeller.css").read_text(encoding="utf-8"),
-)
+
+def _joined(names: tuple[str, ...]) -> str:
+    return "\n".join((_FOLDER / name).read_text(encoding="utf-8") for name in names)
+
+
+_mount = st.components.v2.component("askwise_labeller", js=_joined(_SCRIPTS), css=_joined(_STYLES))
 
 
 def labeller(project: Mapping[str, Any], *, key: str) -> None:

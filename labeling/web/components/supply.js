@@ -31,7 +31,9 @@ class Supply {
   }
 
   // The first whose picture is there: a slow one does not hold up those behind it.
+  // One that was taken back is waited for: it is what the person asked to see.
   take() {
+    if (this.asks[0]?.earlier && !this.asks[0].ready) return null;
     const at = this.asks.findIndex((ask) => ask.ready);
     return at < 0 ? null : this.asks.splice(at, 1)[0];
   }

@@ -71,6 +71,7 @@ class View {
       "aria-label": "Note with your answer",
       onkeydown: (event) => this.#noteKey(event),
     });
+    this.trouble = make("div", { class: "notice", role: "status", hidden: true });
     this.notice = make("div", { class: "notice", role: "status", hidden: true });
     this.guidelines = make("p", {});
     this.guide = make("details", { class: "guide", open: true }, make("summary", {}, "Guidelines"), this.guidelines);
@@ -82,6 +83,7 @@ class View {
       this.grid,
       this.commands,
       this.note,
+      this.trouble,
       this.notice,
       this.guide,
     );
@@ -142,7 +144,9 @@ class View {
     this.progress.setAttribute("aria-valuenow", String(labels));
     this.progress.setAttribute("aria-valuemax", String(items));
     const parts = [live.model_version === null ? "No model yet" : `Model ${live.model_version}`];
-    if (live.accuracy !== null) parts.push(`${Math.round(100 * live.accuracy)} % right on ${number.format(live.accuracy_on)} checked`);
+    if (live.accuracy !== null) {
+      parts.push(`${percent(live.accuracy)} right on ${number.format(live.accuracy_on)} checked`);
+    }
     if (live.learning) parts.push("learning…");
     this.model.textContent = parts.join(" · ");
     this.message.textContent = live.message;
@@ -150,27 +154,28 @@ class View {
   }
 
   showSaving({ saved, unsaved, trouble }) {
-    this.saving.textContent = unsaved ? `saved ${number.format(saved)} · saving ${number.format(unsaved)}` : `saved ${number.format(saved)}`;
+    const done = `saved ${number.format(saved)}`;
+    this.saving.textContent = unsaved ? `${done} · saving ${number.format(unsaved)}` : done;
     this.saving.classList.toggle("busy", unsaved > 0);
     this.saving.classList.toggle("trouble", Boolean(trouble));
-    if (!trouble) return this.notice.classList.contains("lasting") && this.#hideNotice();
-    const kept = unsaved === 1 ? " 1 answer is kept in this browser." : ` ${number.format(unsaved)} answers are kept in this browser.`;
-    this.say(`${trouble}${unsaved ? kept : ""} Askwise keeps trying.`, { lasting: true });
+    this.trouble.hidden = !trouble;
+    const answers = unsaved === 1 ? "1 answer is" : `${number.format(unsaved)} answers are`;
+    const sentence = trouble && `${trouble} ${unsaved ? `${answers} kept in this browser. ` : ""}Askwise keeps trying.`;
+    if (this.trouble.textContent !== sentence) this.trouble.textContent = sentence; // or it is read out again
   }
 
   showSpeed(perMinute) {
     this.speed.textContent = perMinute === null ? "" : `${number.format(perMinute)} a minute`;
   }
 
-  // A sentence beside the answers, in nobody's way. A lasting one stays until its cause is gone.
-  say(sentence, { lasting = false } = {}) {
-    if (this.notice.firstChild?.textContent === sentence) return;
+  // A sentence beside the answers, in nobody's way.
+  say(sentence) {
     clearTimeout(this.#noticeTimer);
-    const close = make("button", { class: "close", type: "button", "aria-label": "Dismiss", onclick: () => this.#hideNotice() }, "×");
-    this.notice.replaceChildren(make("span", {}, sentence), ...(lasting ? [] : [close]));
-    this.notice.classList.toggle("lasting", lasting);
+    const close = make("button", { class: "close", type: "button", "aria-label": "Dismiss" }, "×");
+    close.addEventListener("click", () => this.#hideNotice());
+    this.notice.replaceChildren(make("span", {}, sentence), close);
     this.notice.hidden = false;
-    if (!lasting) this.#noticeTimer = setTimeout(() => this.#hideNotice(), NOTICE_FOR);
+    this.#noticeTimer = setTimeout(() => this.#hideNotice(), NOTICE_FOR);
   }
 
   announce(sentence) {
@@ -204,7 +209,7 @@ class View {
   #classButton({ id, name, key, description }) {
     const button = make(
       "button",
-      { class: "class", type: "button", title: description || name, "aria-keyshortcuts": key, "data-class": String(id) },
+      { class: "class", type: "button", title: description || name, "aria-keyshortcuts": key, "data-class": id },
       make("kbd", { "aria-hidden": "true" }, key ?? ""),
       make("span", { class: "name" }, name),
       make("span", { class: "mark", "aria-hidden": "true" }),
@@ -228,7 +233,7 @@ class View {
     this.suggestion.hidden = !suggested;
     this.unsuggested.hidden = Boolean(suggested);
     if (!suggested) return;
-    const share = `${Math.round(100 * suggested.confidence)} %`;
+    const share = percent(suggested.confidence);
     this.suggestion.setAttribute("aria-keyshortcuts", "Enter");
     this.suggestion.replaceChildren(
       make("span", {}, "Model thinks ", make("strong", {}, suggested.name), ` · ${share}`),
@@ -282,7 +287,6 @@ class View {
   #hideNotice() {
     this.notice.hidden = true;
     this.notice.replaceChildren();
-    this.notice.classList.remove("lasting");
   }
 }
 
@@ -291,7 +295,8 @@ function content(ask, retry) {
   const nodes = [];
   if (ask.broken) {
     const again = make("button", { class: "again", type: "button", onclick: retry }, "Try again");
-    nodes.push(make("div", { class: "empty" }, make("p", {}, "This picture could not be loaded. Try again, or skip it."), again));
+    const sentence = make("p", {}, "This picture could not be loaded. Try again, or skip it.");
+    nodes.push(make("div", { class: "empty" }, sentence, again));
   } else if (ask.image) {
     const { naturalWidth: width, naturalHeight: height } = ask.image;
     // Tiny pictures are drawn large (and smooth), middling ones up to twice their size; all fit the frame.
@@ -316,6 +321,10 @@ function skeleton() {
   return make("div", { class: "skeleton", role: "img", "aria-label": "The item is loading" });
 }
 
+function percent(share) {
+  return `${Math.round(100 * share)} %`;
+}
+
 function plain(value) {
   if (value === null || value === undefined) return "–";
   return typeof value === "object" ? JSON.stringify(value) : String(value);
@@ -326,7 +335,8 @@ function make(tag, attributes, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
+    else if (value === true) node.setAttribute(name, "");
+    else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value);
   }
   node.append(...children);
   return node;

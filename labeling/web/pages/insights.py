@@ -1,2 +1,186 @@
+"""Insights: how right the model is, how labels come in, which classes, and by whom."""
+
+import altair as alt
+import pandas as pd
 import streamlit as st
-st.write("coming")
+
+from labeling.errors import AskwiseError
+from labeling.learning import insights
+from labeling.learning.insights import CurvePoint, Insights
+from labeling.learning.status import RECENT
+from labeling.web import current, frame
+from labeling.web.frame import plain
+
+HEIGHT = 280
+BAR = 22  # pixels per class
+RUNNING, EACH = f"last {RECENT} answers", "each version"
+
+project = frame.current_project("Insights")
+
+
+@st.fragment(run_every="3s")
+def page() -> None:
+    """The whole page, kept up to date."""
+    try:
+        seen = insights.read_insights(current.workspace(), current.actor(), project.id)
+    except AskwiseError as error:
+        st.error(plain(str(error)))
+        return
+    if not seen.people:
+        with frame.empty("monitoring", "Nothing to see yet", "The first answers draw the first curves."):
+            if st.button("Start labeling", type="primary", icon=":material/label:"):
+                frame.open_project("label", project.id)
+        return
+    figures(seen)
+    left, right = st.columns([3, 2])
+    with left.container(border=True, height="stretch"):
+        accuracy(seen.curve)
+    with right.container(border=True, height="stretch"):
+        pace(seen)
+    left, right = st.columns([3, 2])
+    with left.container(border=True, height="stretch"):
+        balance(seen)
+    with right.container(border=True, height="stretch"):
+        people(seen)
+
+
+def figures(seen: Insights) -> None:
+    """Where things stand."""
+    live = seen.live
+    with st.grid(4, min_column_width=170):
+        figure("Labels", f"{live.labels:,}", f"of {live.items:,} items")
+        if live.accuracy is None:
+            figure("Model was right", "–", "no answers to suggestions yet")
+        else:
+            figure("Model was right", f"{live.accuracy:.0%}", f"of the last {live.accuracy_on} answers")
+        learned = seen.newest.labels if seen.newest else 0
+        version = "none yet" if live.model_version is None else f"v{live.model_version}"
+        figure("Model", version, f"learned from {learned:,} labels" if seen.newest else "it takes two classes")
+        age = "–" if live.ranked is None else frame.ago(live.ranked)
+        figure("Ranking's age", age, "learning now" if live.learning else "up to date")
+    if live.message:
+        st.info(plain(live.message), icon=":material/info:")
+
+
+def figure(label: str, value: str, about: str) -> None:
+    """One figure and what it is of."""
+    st.metric(label, value, about, delta_color="off", delta_arrow="off", border=True, height="stretch")
+
+
+def accuracy(curve: list[CurvePoint]) -> None:
+    """How often each version was right on answers that it had not seen when they came in."""
+    st.subheader("How right the model was", anchor=False)
+    if not curve:
+        st.caption("As soon as answers come in to items that a model has made a suggestion for, its record is here.")
+        return
+    table = pd.DataFrame([point.model_dump() for point in curve])
+    table["Version"] = "v" + table["number"].astype(str)
+    table["This version"] = [f"{p.right} of {p.answers} right ({p.low:.0%} to {p.high:.0%})" for p in curve]
+    table["Running"] = [
+        f"{p.running:.0%} of {p.running_on} answers ({p.running_low:.0%} to {p.running_high:.0%})" for p in curve
+    ]
+    x = alt.X(
+        "labels:Q",
+        title="labels that the version learned from",
+        axis=alt.Axis(tickMinStep=1),
+        scale=alt.Scale(nice=False),
+    )
+    share = alt.Scale(domain=[0, 1])
+    series = alt.Scale(domain=[RUNNING, EACH])
+    table["line"], table["dot"] = RUNNING, EACH
+    running = alt.Color("line:N", scale=series, legend=alt.Legend(orient="top", title=None, symbolOpacity=1))
+    base = alt.Chart(table).encode(
+        x=x, tooltip=["Version:N", alt.Tooltip("labels:Q", title="Learned from"), "This version:N", "Running:N"]
+    )
+    band = base.mark_area(opacity=0.16).encode(
+        y=alt.Y("running_low:Q", scale=share, axis=alt.Axis(format="%", labelFlush=False), title=None), y2="running_high:Q",
+        color=running,
+    )  # fmt: skip
+    line = base.mark_line(strokeWidth=2.5).encode(y=alt.Y("running:Q", title=None), color=running)
+    dots = base.mark_circle(opacity=0.65).encode(
+        y=alt.Y("accuracy:Q", title=None), color=alt.Color("dot:N", scale=series),
+        size=alt.Size("answers:Q", legend=None, scale=alt.Scale(domainMin=0, rangeMin=20, rangeMax=220)),
+    )  # fmt: skip
+    st.altair_chart(
+        (band + dots + line).properties(height=HEIGHT), key="insights_accuracy",
+        alt=f"The share of right suggestions: {curve[-1].running:.0%} of the last {curve[-1].running_on} answers",
+    )  # fmt: skip
+    st.caption(
+        "A dot is a model version, larger the more answers it met: how often its suggestion was the answer given, "
+        f"before it had seen any. The line takes the last {RECENT} answers together; the band is its 95 % interval "
+        "(Wilson). All this is on the items that were asked, which are harder than the pool, so the model is usually "
+        "better than this on the rest."
+    )
+
+
+def pace(seen: Insights) -> None:
+    """Labels over time."""
+    st.subheader("Labels over time", anchor=False)
+    table = pd.DataFrame([point.model_dump() for point in seen.pace])
+    if table.empty:
+        st.caption("No labels yet.")
+        return
+    table["at"] = pd.to_datetime(table["at"], unit="s", utc=True)
+    span = seen.pace[-1].at - seen.pace[0].at
+    clock = "%H:%M:%S" if span < 600 else "%H:%M" if span < 2 * 86_400 else "%d %b"
+    area = alt.Chart(table).mark_area(interpolate="step-after", line={"strokeWidth": 2.5}, fillOpacity=0.16)
+    chart = area.encode(
+        x=alt.X("at:T", title=None, axis=alt.Axis(format=clock, labelOverlap=True, tickCount=4)),
+        y=alt.Y("labels:Q", title=None, axis=alt.Axis(tickMinStep=1), scale=alt.Scale(domainMin=0)),
+        tooltip=[
+            alt.Tooltip("at:T", title="Time", format="%Y-%m-%d %H:%M:%S"),
+            alt.Tooltip("labels:Q", title="Labels"),
+        ],
+    )
+    st.altair_chart(
+        chart.properties(height=HEIGHT), key="insights_pace", alt=f"Labels over time, {seen.live.labels} by now"
+    )
+
+
+def balance(seen: Insights) -> None:
+    """How many items each class has."""
+    st.subheader("Class balance", anchor=False)
+    if not seen.classes:
+        st.caption("The project has no classes yet.")
+        return
+    labels = sum(c.labels for c in seen.classes)
+    table = pd.DataFrame([c.model_dump() for c in seen.classes])
+    table["share"] = table["labels"] / max(labels, 1)
+    base = alt.Chart(table).encode(
+        x=alt.X("labels:Q", title=None, axis=alt.Axis(tickMinStep=1, tickCount=5)),
+        y=alt.Y("name:N", title=None, sort=None, axis=alt.Axis(labelLimit=160)),
+        tooltip=[
+            alt.Tooltip("name:N", title="Class"), alt.Tooltip("labels:Q", title="Items"),
+            alt.Tooltip("share:Q", title="Share", format=".1%"),
+        ],
+    )  # fmt: skip
+    with st.container(height=min(BAR * len(table) + 50, 400), border=False):
+        st.altair_chart(
+            base.mark_bar(cornerRadiusEnd=3).properties(height=alt.Step(BAR)), key="insights_balance",
+            alt=f"Items per class, {len(table)} classes",
+        )  # fmt: skip
+    st.caption(
+        "Items whose label is this class. What is asked is not a fair sample, so the pool's own balance differs."
+    )
+
+
+def people(seen: Insights) -> None:
+    """Who answered."""
+    st.subheader("People", anchor=False)
+    table = pd.DataFrame([person.model_dump() for person in seen.people])
+    table["last"] = pd.to_datetime(table["last"], unit="s", utc=True)
+    st.dataframe(
+        table, hide_index=True, key="insights_people", alt="Answers per person",
+        column_config={
+            "name": "Person",
+            "labels": st.column_config.ProgressColumn(
+                "Labels", format="%d", min_value=0, max_value=int(max(table["labels"].max(), 1))
+            ),
+            "unsure": "Unsure",
+            "skipped": "Skipped",
+            "last": st.column_config.DatetimeColumn("Last answer", format="distance"),
+        },
+    )  # fmt: skip
+
+
+page()

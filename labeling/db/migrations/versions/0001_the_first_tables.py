@@ -417,10 +417,10 @@ def upgrade() -> None:
             ["user.id"],
         ),
         sa.PrimaryKeyConstraint("seq"),
+        sa.UniqueConstraint("id"),
         sa.UniqueConstraint("supersedes"),
     )
     with op.batch_alter_table("annotation", schema=None) as batch_op:
-        batch_op.create_index(batch_op.f("ix_annotation_id"), ["id"], unique=True)
         batch_op.create_index(batch_op.f("ix_annotation_item_id"), ["item_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_annotation_project_id"), ["project_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_annotation_user_id"), ["user_id"], unique=False)

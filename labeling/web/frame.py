@@ -1,0 +1,115 @@
+"""What the pages share: the project they are about, what an empty page says, and a person's text shown as it is."""
+
+import re
+import time
+
+import streamlit as st
+
+from labeling import jobs, projects
+from labeling.db.engine import reading
+from labeling.db.schema import Job, JobKind
+from labeling.projects import ProjectSummary
+from labeling.users import require
+from labeling.web import current
+
+_PICKER = "frame_project"
+
+
+def plain(text: str) -> str:
+    """Text that came from people, escaped so that Markdown shows it letter by letter."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
+
+
+def open_project(page: str, project_id: int) -> None:
+    """Go to a page about this project."""
+    st.switch_page(f"pages/{page}.py", query_params={"project": str(project_id)})
+
+
+def make_current(project_id: int) -> None:
+    """Carry this project to the pages from now on."""
+    st.session_state["project"] = project_id
+
+
+def current_project(title: str | None = None) -> ProjectSummary:
+    """The project that this page is about, under a heading where there is a title.
+
+    It is the one that the address names, else the one looked at last, else the first. Where there is none the page
+    says what to do, and ends.
+    """
+    mine = projects.list_projects(current.workspace(), current.actor())
+    if not mine:
+        with empty(
+            "folder_open", "There is no project yet", "A project is a pool of items and the classes to choose from."
+        ):
+            if st.button("Go to Projects", type="primary", icon=":material/arrow_forward:"):
+                st.switch_page("pages/projects.py")
+        st.stop()
+    named = st.query_params.get("project")
+    wanted = named or str(st.session_state.get("project"))
+    chosen = next((p for p in mine if str(p.id) == wanted), mine[0])
+    if named and named != str(chosen.id):
+        st.warning(f"There is no project {plain(named)} that you are a member of; this is “{plain(chosen.name)}”.")
+    make_current(chosen.id)
+    if named != str(chosen.id):
+        st.query_params["project"] = str(chosen.id)
+    _heading(title, chosen, mine)
+    return chosen
+
+
+def _heading(title: str | None, chosen: ProjectSummary, mine: list[ProjectSummary]) -> None:
+    if title is None and len(mine) == 1:
+        return
+    with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+        if title is not None:
+            st.title(title, width="content", anchor=False)
+        if len(mine) == 1:
+            st.markdown(f":gray[:material/folder_open:] {plain(chosen.name)}", width="content")
+            return
+        st.session_state[_PICKER] = chosen.id
+        names = {p.id: p.name for p in mine}
+        st.selectbox(
+            "Project", list(names), format_func=lambda i: names[i], key=_PICKER, label_visibility="collapsed",
+            width=260, on_change=_picked,
+        )  # fmt: skip
+
+
+def _picked() -> None:
+    make_current(st.session_state[_PICKER])
+    st.query_params["project"] = str(st.session_state[_PICKER])
+
+
+def empty(icon: str, title: str, text: str) -> st.delta_generator.DeltaGenerator:
+    """A page with nothing on it yet: says so, and what to do next. Buttons go into what is returned."""
+    st.space("large")
+    with (
+        st.container(horizontal_alignment="center"),
+        st.container(width=520, horizontal_alignment="center", gap="small"),
+    ):
+        st.markdown(f"# :primary[:material/{icon}:]", text_alignment="center")
+        st.subheader(title, text_alignment="center", anchor=False)
+        st.caption(text, text_alignment="center")
+        return st.container(horizontal=True, horizontal_alignment="center")
+
+
+def newest_import(project_id: int) -> Job | None:
+    """The import that runs or waits in a project, else the last that ended."""
+    with reading(current.workspace().engine) as session:
+        require(session, current.actor(), project_id)
+        waiting = [job for job in jobs.unfinished(session, project_id) if job.kind is JobKind.IMPORT]
+        return waiting[0] if waiting else jobs.latest(session, project_id, JobKind.IMPORT)
+
+
+def import_progress(job: Job) -> None:
+    """A bar for an import that is not finished."""
+    text = job.message or ("Waiting for the worker" if job.started is None else "Opening the images")
+    st.progress(min(max(job.progress, 0.0), 1.0), text=plain(text))
+
+
+def ago(moment: float) -> str:
+    """How long ago a moment was, in the largest unit that fits."""
+    seconds = max(0.0, time.time() - moment)
+    for unit, length in (("day", 86_400), ("hour", 3_600), ("min", 60)):
+        if seconds >= length:
+            count = int(seconds // length)
+            return f"{count} {unit}{'s' if count > 1 and unit != 'min' else ''}"
+    return f"{int(seconds)} s"

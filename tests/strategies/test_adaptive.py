@@ -1,0 +1,50 @@
+"""The default: coverage first, then margin."""
+
+import numpy as np
+import pytest
+
+from strategies import Pool, phase
+from strategies.adaptive import Adaptive
+from strategies.coverage import Coverage
+from strategies.uncertainty import Margin
+
+
+class HalfAndHalf:
+    classes = np.array([0, 1])
+
+    def predict_proba(self, features: np.ndarray) -> np.ndarray:
+        p = 1 / (1 + np.exp(-features[:, 0]))
+        return np.stack([1 - p, p], axis=1)
+
+
+def pool_with(labels: int, n_classes: int) -> Pool:
+    features = np.random.default_rng(0).normal(size=(300, 3))
+    return Pool(features, np.arange(labels), np.arange(labels) % n_classes, np.arange(labels, 300), n_classes)
+
+
+@pytest.mark.parametrize(
+    ("labels", "n_classes", "expected"),
+    [
+        (0, 2, "coverage"),
+        (49, 2, "coverage"),
+        (50, 2, "margin"),
+        (59, 20, "coverage"),
+        (60, 20, "margin"),
+        (199, 150, "coverage"),
+        (200, 150, "margin"),
+    ],
+)
+def test_the_start_lasts_three_labels_per_class_within_bounds(labels: int, n_classes: int, expected: str):
+    assert phase(Adaptive(), pool_with(labels, n_classes), HalfAndHalf()) == expected
+
+
+def test_without_a_model_the_start_goes_on():
+    assert Adaptive().phase(pool_with(100, 2), None) == "coverage"
+
+
+@pytest.mark.parametrize(("labels", "way"), [(5, Coverage()), (60, Margin())])
+def test_each_phase_scores_and_explains_as_its_strategy_does(labels: int, way):
+    pool, model, rows = pool_with(labels, 2), HalfAndHalf(), np.array([100, 101])
+    scored = [s.utilities(pool, model, np.random.default_rng(0)) for s in (Adaptive(), way)]
+    assert np.array_equal(*scored)
+    assert Adaptive().why(pool, model, rows, ["no", "yes"]) == way.why(pool, model, rows, ["no", "yes"])
