@@ -147,6 +147,13 @@ def export(
 
 
 @app.command()
+def predict(project: str, files: list[Path], workspace: Where = None, as_json: AsJson = False) -> None:
+    """Label image files with a project's live model."""
+    rows = OpenWorkspace(workspace).predict(project, files)
+    _print({"predictions": rows}, as_json, _table(rows, "file", "class", "confidence", "error"))
+
+
+@app.command()
 def token(
     name: str,
     role: Annotated[Role, typer.Option(help="The user's role in every project there is.")] = Role.ANNOTATOR,
@@ -209,5 +216,6 @@ def _print(result: dict[str, Any], as_json: bool, words: str | Table) -> None:
 def _table(rows: list[dict[str, Any]], *columns: str) -> Table:
     table = Table(*columns, box=None)
     for row in rows:
-        table.add_row(*("" if row[c] is None else str(row[c]) for c in columns))
+        cells = (row.get(column) for column in columns)
+        table.add_row(*("" if c is None else f"{c:.3f}" if isinstance(c, float) else str(c) for c in cells))
     return table

@@ -100,6 +100,13 @@ class OpenWorkspace:
         rows = export_rows(self.workspace, self.user_id, self._project(project))
         return pandas.DataFrame.from_records(list(rows), columns=list(COLUMNS))
 
+    def predict(self, project: str | int, files: Sequence[str | Path]) -> list[dict[str, Any]]:
+        """Label image files with a project's live model; see `labeling.delivery.prediction.predict` for the keys."""
+        from labeling.delivery.prediction import predict
+
+        paths = [Path(file).expanduser() for file in files]
+        return list(predict(self.workspace, self.user_id, self._project(project), paths))
+
     def token(self, name: str, role: Role = Role.ANNOTATOR) -> str:
         """Make an API token for a user, who becomes a member of every project there is."""
         return users.issue_token(self.workspace, name, role)

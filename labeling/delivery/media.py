@@ -65,4 +65,3 @@ def _smaller(workspace: Workspace, content_hash: str, original: Path, size: int)
         image.save(partial, format=image_format)
     partial.replace(copy)
     return copy
-

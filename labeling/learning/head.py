@@ -4,6 +4,7 @@ import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,6 +52,12 @@ class LinearHead:
         """Read a head that `save` wrote."""
         with np.load(path, allow_pickle=False) as stored:
             return cls(stored["classes"], stored["coef"], stored["intercept"], float(stored["l2"]))
+
+
+def about_head(path: Path) -> dict[str, Any]:
+    """What was saved beside a head: its class ids, its feature version, how many labels it saw."""
+    about: dict[str, Any] = json.loads(path.with_suffix(".json").read_text())
+    return about
 
 
 def fit_head(

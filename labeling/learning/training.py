@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 from sqlmodel import Session, col, delete, func, insert, select, update
+from threadpoolctl import threadpool_limits
 
 import labeling
 from labeling import jobs
@@ -20,6 +21,7 @@ from labeling.learning.versions import live_model
 from labeling.workspace import Workspace
 
 SEARCH_GROWTH = 1.2  # hyperparameters are searched again when the labels have grown by a fifth
+MANY_NUMBERS = 10**7  # in a feature matrix: from here on more threads help
 ORPHAN_SECONDS = 600  # a younger head may be another worker's, about to be published
 
 
@@ -47,13 +49,15 @@ def learn(workspace: Workspace, job: Job) -> None:
     snapshot = take_snapshot(workspace, job.project_id, len(features))
     live = live_model(workspace, job.project_id)
     hindrance = _hindrance(snapshot)
-    fitted = None if hindrance else _fit(features, snapshot, live)
-    head: LinearHead | None = None
-    if fitted is not None:
-        head = fitted.head
-    elif live is not None and live.path and live.feature_version == matrix.version:
-        head = LinearHead.load(workspace.head(live.path))
-    ranked = rank_pool(features, snapshot, head, seed=snapshot.annotation_seq)
+    # On small matrices the threads of linear algebra cost more than they bring, most of all on a busy machine.
+    with threadpool_limits(1 if features.size < MANY_NUMBERS else None):
+        fitted = None if hindrance else _fit(features, snapshot, live)
+        head: LinearHead | None = None
+        if fitted is not None:
+            head = fitted.head
+        elif live is not None and live.path and live.feature_version == matrix.version:
+            head = LinearHead.load(workspace.head(live.path))
+        ranked = rank_pool(features, snapshot, head, seed=snapshot.annotation_seq)
     _publish(workspace, job, snapshot, matrix, fitted, live, ranked, hindrance)
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, Field
 import labeling
 from labeling import projects
 from labeling.annotation import answers, queue
-from labeling.annotation.answers import Answer, Outcome, Undone
+from labeling.annotation.answers import Answer, EventId, Outcome, Undone
 from labeling.annotation.claims import Claim
 from labeling.annotation.queue import Queued
 from labeling.db.engine import reading
@@ -80,7 +80,7 @@ class Answers(BaseModel):
 class UndoRequest(BaseModel):
     """How to withdraw an answer."""
 
-    event_id: str | None = None
+    event_id: EventId | None = None
     client: str | None = Field(default=None, max_length=64)
 
 

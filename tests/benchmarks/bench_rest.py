@@ -16,6 +16,8 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
 
+import psutil
+
 from tests.benchmarks.report import in_ms, print_table, scratch
 from tests.serving import Pool, Served, prepare, serving
 
@@ -72,9 +74,18 @@ def answer_to(pool: Pool, claim: dict[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def together(count: int, work: Callable[[int, threading.Barrier], Seen]) -> tuple[list[Seen], float, float]:
-    """Run `work` in so many threads at once; returns what they saw, the seconds, and the share of a core they took."""
-    start, seen = threading.Barrier(count + 1), [Seen()] * count
+@dataclass(frozen=True)
+class Effort:
+    """How long something took, and how much of it each side was computing (seconds of one core)."""
+
+    seconds: float
+    clients: float
+    web: float
+
+
+def together(count: int, served: Served, work: Callable[[int, threading.Barrier], Seen]) -> tuple[list[Seen], Effort]:
+    """Run `work` in so many threads at once; returns what they saw and what it took."""
+    start, seen = threading.Barrier(count + 1), [Seen() for _ in range(count)]
 
     def run(number: int) -> None:
         seen[number] = work(number, start)
@@ -82,12 +93,14 @@ def together(count: int, work: Callable[[int, threading.Barrier], Seen]) -> tupl
     threads = [threading.Thread(target=run, args=(number,)) for number in range(count)]
     for thread in threads:
         thread.start()
+    web = psutil.Process(served.process.pid)
+    before = sum(web.cpu_times()[:2])
     start.wait()
     began, busy = time.perf_counter(), time.process_time()
     for thread in threads:
         thread.join()
-    took = time.perf_counter() - began
-    return seen, took, (time.process_time() - busy) / took
+    effort = Effort(time.perf_counter() - began, time.process_time() - busy, sum(web.cpu_times()[:2]) - before)
+    return seen, effort
 
 
 def check(pool: Pool, served: Served, overlap: int, saved: Sequence[str]) -> dict[str, object]:
@@ -133,22 +146,22 @@ def bench_annotators(overlap: int, items: int, answers: int = ANSWERS) -> dict[s
         journal = synchronous(pool)
         pool.workspace.engine.dispose()
         with serving(root) as served:
-            seen, took, busy = together(PEOPLE, lambda n, start: annotate(pool, served, n, start, answers))
+            seen, effort = together(PEOPLE, served, lambda n, start: annotate(pool, served, n, start, answers))
             saved = [event for one in seen for event, status in one.outcomes if status == "saved"]
             wrong = [what for one in seen for what in one.wrong]
             for what in wrong[:5]:
                 print(what)
             return {
-                "overlap": overlap,
                 "saved": len(saved),
                 "refused": sum(status == "refused" for one in seen for _, status in one.outcomes),
                 "not 200": len(wrong),
                 "lock errors": lock_errors(served),
                 **check(pool, served, overlap, saved),
                 "submit ms p50 / p95": in_ms([s for one in seen for s in one.submits]),
-                "claim ms": in_ms([s for one in seen for s in one.claims]),
-                "answers/s": len(saved) / took,
-                "clients' cores": busy,
+                "claim ms p50 / p95": in_ms([s for one in seen for s in one.claims]),
+                "answers/s": len(saved) / effort.seconds,
+                "web process, ms of one core per answer": 1000 * effort.web / len(saved),
+                "clients, share of one core": effort.clients / effort.seconds,
                 "synchronous": journal,
             }
 
@@ -167,7 +180,7 @@ def bench_repeats(submissions: int = SUBMISSIONS) -> dict[str, object]:
                 again = [rng.choice(share) for _ in range(round(submissions / PEOPLE) - len(share))]
                 both = rng.sample(share + again, len(share) + len(again))
                 sendings += [both[: len(both) // 2], both[len(both) // 2 :]]  # the two connections of one person
-            seen, took, busy = together(2 * PEOPLE, lambda n, start: send(pool, served, n // 2, sendings[n], start))
+            seen, effort = together(2 * PEOPLE, served, lambda n, start: send(pool, served, n // 2, sendings[n], start))
             told: dict[str, list[str]] = {}
             for one in seen:
                 for event, status in one.outcomes:
@@ -183,8 +196,9 @@ def bench_repeats(submissions: int = SUBMISSIONS) -> dict[str, object]:
                 "lock errors": lock_errors(served),
                 **check(pool, served, 1, list(told)),
                 f"ms per {SENT_AT_ONCE} p50 / p95": in_ms([s for one in seen for s in one.submits]),
-                "submissions/s": sum(statuses.values()) / took,
-                "clients' cores": busy,
+                "submissions/s": sum(statuses.values()) / effort.seconds,
+                "web process, ms of one core per submission": 1000 * effort.web / sum(statuses.values()),
+                "clients, share of one core": effort.clients / effort.seconds,
             }
 
 
@@ -218,6 +232,6 @@ def send(pool: Pool, served: Served, number: int, answers: list[dict[str, Any]],
 
 if __name__ == "__main__":
     # At overlap 2 there are hardly more places than answers, so that nearly every item is shared.
-    rows = [bench_annotators(1, 4100), bench_annotators(2, 2100)]
-    print_table(f"{PEOPLE} annotators x {ANSWERS} answers at once over REST, the worker learning meanwhile", rows)
-    print_table("Repeated submissions", [bench_repeats()])
+    runs = {"overlap 1": bench_annotators(1, 4100), "overlap 2": bench_annotators(2, 2100)}
+    print_table(f"{PEOPLE} annotators x {ANSWERS} answers at once over REST, the worker learning meanwhile", runs)
+    print_table("Repeated submissions", {"overlap 1": bench_repeats()})

@@ -24,12 +24,13 @@ def in_ms(seconds: Sequence[float]) -> str:
     return " / ".join(f"{1000 * value:.0f}" for value in percentiles(seconds))
 
 
-def print_table(title: str, rows: Sequence[Mapping[str, object]]) -> None:
-    """Rows of one kind, with the load average beside them: timings on a busy machine are pessimistic."""
-    table = Table(*rows[0], title=f"{title} ({machine()})", title_justify="left")
-    for row in rows:
-        table.add_row(*(f"{value:.2f}" if isinstance(value, float) else str(value) for value in row.values()))
-    Console(width=160).print(table)
+def print_table(title: str, runs: Mapping[str, Mapping[str, object]]) -> None:
+    """Runs side by side, with the load average beside them: timings on a busy machine are pessimistic."""
+    table = Table("", *runs, title=f"{title} ({machine()})", title_justify="left")
+    for figure in next(iter(runs.values())):
+        values = (run[figure] for run in runs.values())
+        table.add_row(figure, *(f"{value:.2f}" if isinstance(value, float) else str(value) for value in values))
+    Console(width=120).print(table)
 
 
 def machine() -> str:

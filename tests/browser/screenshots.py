@@ -1,4 +1,4 @@
-"""Pictures of each page, light and dark, of a demo that somebody has been labeling: docs/images, or all widths elsewhere.
+"""Pictures of each page, light and dark, of a demo that somebody has been labeling.
 
 python tests/browser/screenshots.py                    # docs/images/<page>-<light|dark>.png
 python tests/browser/screenshots.py --all-widths DIR   # DIR/<page>-<light|dark>-<width>.png
@@ -32,7 +32,7 @@ PAGES = {"projects": "/", "label": "/label", "insights": "/insights", "export": 
 SCHEMES = ("light", "dark")
 WIDTHS = (1400, 900, 420)
 LABELS = 60
-COLORS = 128  # of a picture's palette: the pages are flat, and small files are kind to a repository
+COLORS = 255  # of a picture's palette: the pages are flat, and small files are kind to a repository
 
 
 @contextmanager
@@ -98,10 +98,8 @@ def pictures(browser: Browser, address: str, widths: tuple[int, ...] = WIDTHS[:1
                 page.goto(address + path)
                 page.get_by_test_id("stApp").wait_for()
                 page.wait_for_timeout(4000)  # charts draw and items arrive by themselves
-                height = page.evaluate(
-                    "() => Math.max(900, ...[...document.querySelectorAll('[data-testid=stMain]')].map((e) => e.scrollHeight))"
-                )
-                page.set_viewport_size({"width": width, "height": min(height, 2400)})
+                height = page.get_by_test_id("stMain").evaluate("(main) => main.scrollHeight")
+                page.set_viewport_size({"width": width, "height": min(max(height, 900), 2400)})
                 page.wait_for_timeout(700)
                 yield f"{name}-{scheme}", width, page.screenshot()
                 page.set_viewport_size({"width": width, "height": 900})

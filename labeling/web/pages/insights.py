@@ -93,8 +93,8 @@ def accuracy(curve: list[CurvePoint]) -> None:
         x=x, tooltip=["Version:N", alt.Tooltip("labels:Q", title="Learned from"), "This version:N", "Running:N"]
     )
     band = base.mark_area(opacity=0.16).encode(
-        y=alt.Y("running_low:Q", scale=share, axis=alt.Axis(format="%", labelFlush=False), title=None), y2="running_high:Q",
-        color=running,
+        y=alt.Y("running_low:Q", scale=share, axis=alt.Axis(format="%", labelFlush=False), title=None),
+        y2="running_high:Q", color=running,
     )  # fmt: skip
     line = base.mark_line(strokeWidth=2.5).encode(y=alt.Y("running:Q", title=None), color=running)
     dots = base.mark_circle(opacity=0.65).encode(

@@ -17,7 +17,7 @@ from labeling.projects import ProjectSummary
 from labeling.web import current, frame
 from labeling.web.frame import plain
 
-UPLOAD_MB = 1000
+UPLOAD_MB = 500
 DIALOG = "projects_dialog"  # (name, project id) of the dialog to open in this run
 
 
@@ -128,6 +128,8 @@ def card(project: ProjectSummary) -> None:
     elif project.items:
         share = project.labels / project.items
         st.progress(share, text=f"**{project.labels:,}** of {project.items:,} items labeled")
+    else:
+        st.caption("No items yet. Import a zip of images to begin.")
     with st.container(horizontal=True, gap="large"):
         st.metric("Classes", project.class_count, width="content")
         st.metric("Model", "none yet" if live.model_version is None else f"v{live.model_version}", width="content")
@@ -175,7 +177,9 @@ def outcome(job: Job) -> None:
         if counts["duplicates"]:
             st.caption(f"{counts['duplicates']:,} were in the project already.")
         table = pd.DataFrame(refused).rename(columns={"name": "File", "why": "Why it was refused"})
-        st.dataframe(table, hide_index=True, height=210, alt="Files that were refused, and why")
+        st.dataframe(
+            table, hide_index=True, height=min(35 * len(table) + 38, 213), alt="Files that were refused, and why"
+        )
         st.download_button(
             "Refused files (CSV)", in_a_spreadsheet(table).to_csv(index=False), f"refused-{job.id}.csv", "text/csv",
             icon=":material/download:", on_click="ignore", key=f"refused_{job.id}",
