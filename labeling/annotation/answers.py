@@ -22,6 +22,8 @@ from labeling.projects import settings_of
 from labeling.users import require
 from labeling.workspace import Workspace
 
+TAKEN = "This event id belongs to another answer, perhaps somebody else's; send a new one."
+
 EventId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:-]{1,64}$")]  # made by the client; a UUID is best
 
 
@@ -45,6 +47,7 @@ class Outcome(BaseModel):
     event_id: str
     status: Literal["saved", "repeated", "refused"]
     why: str = ""
+    project_id: int | None = None
 
 
 class Undone(BaseModel):
@@ -52,6 +55,7 @@ class Undone(BaseModel):
 
     status: Literal["undone", "repeated", "refused"]
     why: str = ""
+    project_id: int
     claim: Claim | None = None
 
 
@@ -97,45 +101,60 @@ def undo(
     undo_id = undo_id or str(uuid.uuid5(uuid.NAMESPACE_OID, f"undo {event_id}"))
     with writing(workspace.engine) as session:
         given = _own(session, actor_id, event_id)
-        later = _superseding(session, event_id)
-        if later is not None:
-            if later.id == undo_id:
-                return Undone(status="repeated", claim=held_claim(session, actor_id, given.item_id, now))
-            return Undone(status="refused", why="This answer was already changed; undo the newer one instead.")
-        session.add(
-            Annotation(
-                id=undo_id,
-                project_id=given.project_id,
-                item_id=given.item_id,
-                user_id=actor_id,
-                verdict=Verdict.UNDO,
-                supersedes=event_id,
-                assignment_id=given.assignment_id,
-                created=now,
-            )
-        )
-        _after(session, given)
-        assert given.assignment_id is not None
+        try:
+            new = _withdraw(session, given, undo_id, now)
+        except _Refused as refusal:
+            return Undone(project_id=given.project_id, status="refused", why=str(refusal))
+        if not new:
+            claim = held_claim(session, actor_id, given.item_id, now)
+            return Undone(project_id=given.project_id, status="repeated", claim=claim)
         claim = reclaim(session, session.get_one(Assignment, given.assignment_id), client, now)
-        return Undone(status="undone", claim=claim, why="" if claim else "Somebody else has this item now.")
+        why = "" if claim else "Somebody else has this item now."
+        return Undone(project_id=given.project_id, status="undone", claim=claim, why=why)
+
+
+def _withdraw(session: Session, given: Annotation, undo_id: str, now: float) -> bool:
+    """Supersede an answer by an undo; False where this very undo was saved before."""
+    later = _superseding(session, given.id)
+    if later is not None and later.id == undo_id:
+        return False
+    if later is not None:
+        raise _Refused("This answer was already changed; undo the newer one instead.")
+    if session.exec(select(Annotation.id).where(Annotation.id == undo_id)).first() is not None:
+        raise _Refused(TAKEN)
+    undo = Annotation(
+        id=undo_id,
+        project_id=given.project_id,
+        item_id=given.item_id,
+        user_id=given.user_id,
+        verdict=Verdict.UNDO,
+        supersedes=given.id,
+        assignment_id=given.assignment_id,
+        created=now,
+    )
+    session.add(undo)
+    _after(session, given)
+    return True
 
 
 def _save(session: Session, actor_id: int, answer: Answer, now: float) -> Outcome:
     earlier = session.exec(select(Annotation).where(Annotation.id == answer.event_id)).first()
     if earlier is not None:
-        if earlier.user_id != actor_id:
-            raise _Refused("This event id belongs to somebody else's answer; send a new one.")
-        return Outcome(event_id=answer.event_id, status="repeated")
+        if earlier.user_id != actor_id or earlier.verdict is Verdict.UNDO:
+            raise _Refused(TAKEN)
+        return Outcome(event_id=answer.event_id, status="repeated", project_id=earlier.project_id)
     assignment = (
         _corrected(session, actor_id, answer, now) if answer.supersedes else _leased(session, actor_id, answer, now)
     )
+    class_id = _class(session, assignment.project_id, answer)
+    assignment.state = Lease.ANSWERED
     saved = Annotation(
         id=answer.event_id,
         project_id=assignment.project_id,
         item_id=assignment.item_id,
         user_id=actor_id,
         verdict=Verdict(answer.verdict),
-        class_id=_class(session, assignment.project_id, answer),
+        class_id=class_id,
         note=answer.note,
         flagged=answer.flagged,
         assignment_id=assignment.id,
@@ -151,7 +170,7 @@ def _save(session: Session, actor_id: int, answer: Answer, now: float) -> Outcom
     own = (col(Assignment.item_id) == assignment.item_id) & (col(Assignment.user_id) == actor_id)
     session.exec(update(Assignment).where(own, col(Assignment.state) == Lease.LEASED).values(state=Lease.ANSWERED))
     _after(session, saved)
-    return Outcome(event_id=answer.event_id, status="saved")
+    return Outcome(event_id=answer.event_id, status="saved", project_id=saved.project_id)
 
 
 def _leased(session: Session, actor_id: int, answer: Answer, now: float) -> Assignment:
@@ -172,7 +191,6 @@ def _leased(session: Session, actor_id: int, answer: Answer, now: float) -> Assi
     held = assignment.state is Lease.LEASED and assignment.expires > now
     if not held and not has_room(session, assignment, settings_of(project).overlap, now):
         raise _Refused("Your time on this item ran out and somebody else has it now; nothing more is needed from you.")
-    assignment.state = Lease.ANSWERED
     return assignment
 
 

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 from sqlmodel import Session
 
-from labeling.db.schema import Assignment, Item, Reason
+from labeling.db.schema import Assignment, Item, ModelVersion, Reason
 
 
 class ClaimedItem(BaseModel):
@@ -44,6 +44,7 @@ def as_claim(session: Session, assignment: Assignment) -> Claim:
     """An assignment as the person who holds it sees it."""
     item = session.get_one(Item, assignment.item_id)
     assert assignment.id is not None and item.id is not None
+    version = session.get(ModelVersion, assignment.model_version_id) if assignment.model_version_id else None
     suggestion = None
     if assignment.suggestion_shown and assignment.suggestion_class_id is not None:
         confidence = assignment.suggestion_confidence or 0.0
@@ -58,6 +59,6 @@ def as_claim(session: Session, assignment: Assignment) -> Claim:
         why=assignment.why,
         utility=assignment.utility,
         suggestion=suggestion,
-        model_version=assignment.model_version_id,
+        model_version=version.number if version else None,
         ranking=assignment.ranking_id,
     )

@@ -17,7 +17,7 @@ from sqlmodel import Session, col, exists, func, select, update
 from labeling.annotation.claims import Claim, as_claim
 from labeling.annotation.consensus import standing
 from labeling.db.engine import reading, writing
-from labeling.db.schema import Annotation, Assignment, Item, Lease, Project, QueueEntry, Ranking, Reason
+from labeling.db.schema import Annotation, Assignment, Item, Lease, ModelVersion, Project, QueueEntry, Ranking, Reason
 from labeling.errors import Invalid
 from labeling.projects import settings_of
 from labeling.users import require
@@ -145,9 +145,11 @@ def renew(
         if assignment_ids is not None:
             query = query.where(col(Assignment.id).in_(assignment_ids))
         renewed = []
-        for assignment in session.exec(query).all():
-            if assignment.expires > now or (assignment_ids is not None and has_room(session, assignment, overlap, now)):
+        for assignment in session.exec(query.order_by(col(Assignment.id))).all():
+            running = assignment.expires > now
+            if running or (assignment_ids is not None and _may_return(session, assignment, overlap, now)):
                 assignment.expires = expires
+                session.flush()
                 assert assignment.id is not None
                 renewed.append(assignment.id)
         return renewed, expires
@@ -167,6 +169,7 @@ def upcoming(workspace: Workspace, actor_id: int, project_id: int, limit: int = 
         ranking = live_ranking(session, project_id)
         if ranking is None or ranking.id is None:
             return []
+        version = session.get(ModelVersion, ranking.model_version_id) if ranking.model_version_id else None
         query = (
             select(QueueEntry, Item.external_id)
             .join(Item, col(Item.id) == QueueEntry.item_id)
@@ -181,7 +184,7 @@ def upcoming(workspace: Workspace, actor_id: int, project_id: int, limit: int = 
                 utility=entry.utility,
                 reason=Reason.STRATEGY,
                 why=entry.why,
-                model_version=ranking.model_version_id,
+                model_version=version.number if version else None,
                 ranking=ranking.id,
             )
             for entry, external_id in session.exec(query).all()
@@ -209,6 +212,11 @@ def has_room(session: Session, assignment: Assignment, overlap: int, now: float)
     )
     item = session.get_one(Item, assignment.item_id)
     return item.answers + session.exec(others).one() < overlap
+
+
+def _may_return(session: Session, lapsed: Assignment, overlap: int, now: float) -> bool:
+    """Whether a lapsed lease can run again: there is room, and the person has no newer lease of the item."""
+    return has_room(session, lapsed, overlap, now) and held_claim(session, lapsed.user_id, lapsed.item_id, now) is None
 
 
 def _eligible(actor_id: int, project: Project, now: float) -> list[ColumnElement[bool]]:

@@ -77,6 +77,19 @@ class Answers(BaseModel):
     annotations: list[Answer] = Field(max_length=1000)
 
 
+class Saved(BaseModel):
+    """What became of the answers, and how things stand in the last one's project."""
+
+    annotations: list[Outcome]
+    live: Live | None
+
+
+class UndoneView(Undone):
+    """What became of an undo, and how things stand."""
+
+    live: Live | None
+
+
 class UndoRequest(BaseModel):
     """How to withdraw an answer."""
 
@@ -100,6 +113,12 @@ def create_api(workspace: Workspace) -> FastAPI:
         return int(request.scope["askwise.actor"])
 
     Actor = Annotated[int, Depends(acting)]
+
+    def live_of(project_id: int | None) -> Live | None:
+        if project_id is None:
+            return None
+        with reading(workspace.engine) as session:
+            return live_status(session, project_id)
 
     @api.exception_handler(AskwiseError)
     def in_one_sentence(_request: Request, error: AskwiseError) -> Response:
@@ -173,13 +192,16 @@ def create_api(workspace: Workspace) -> FastAPI:
         return {"released": queue.release(workspace, actor, project_id, leases.assignment_ids or [])}
 
     @api.post("/annotations")
-    def submit(actor: Actor, given: Answers) -> dict[str, list[Outcome]]:
-        return {"annotations": answers.submit(workspace, actor, given.annotations)}
+    def submit(actor: Actor, given: Answers) -> Saved:
+        outcomes = answers.submit(workspace, actor, given.annotations)
+        project_id = next((o.project_id for o in reversed(outcomes) if o.project_id is not None), None)
+        return Saved(annotations=outcomes, live=live_of(project_id))
 
     @api.post("/annotations/{event_id}/undo")
-    def undo(actor: Actor, event_id: str, how: UndoRequest | None = None) -> Undone:
+    def undo(actor: Actor, event_id: str, how: UndoRequest | None = None) -> UndoneView:
         how = how or UndoRequest()
-        return answers.undo(workspace, actor, event_id, undo_id=how.event_id, client=how.client)
+        undone = answers.undo(workspace, actor, event_id, undo_id=how.event_id, client=how.client)
+        return UndoneView(**undone.model_dump(), live=live_of(undone.project_id))
 
     @api.get("/projects/{project_id}/queue")
     def upcoming(

@@ -2,6 +2,7 @@
 
 import re
 import time
+from pathlib import Path
 
 import streamlit as st
 
@@ -12,6 +13,7 @@ from labeling.projects import ProjectSummary
 from labeling.users import require
 from labeling.web import current
 
+PAGES = Path(__file__).parent / "pages"
 _PICKER = "frame_project"
 
 
@@ -20,9 +22,10 @@ def plain(text: str) -> str:
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
 
 
-def open_project(page: str, project_id: int) -> None:
-    """Go to a page about this project."""
-    st.switch_page(f"pages/{page}.py", query_params={"project": str(project_id)})
+def go_to(page: str, project_id: int | None = None) -> None:
+    """Go to a page, about this project."""
+    named = {} if project_id is None else {"project": str(project_id)}
+    st.switch_page(PAGES / f"{page}.py", query_params=named)
 
 
 def make_current(project_id: int) -> None:
@@ -42,7 +45,7 @@ def current_project(title: str | None = None) -> ProjectSummary:
             "folder_open", "There is no project yet", "A project is a pool of items and the classes to choose from."
         ):
             if st.button("Go to Projects", type="primary", icon=":material/arrow_forward:"):
-                st.switch_page("pages/projects.py")
+                go_to("projects")
         st.stop()
     named = st.query_params.get("project")
     wanted = named or str(st.session_state.get("project"))
@@ -65,11 +68,11 @@ def _heading(title: str | None, chosen: ProjectSummary, mine: list[ProjectSummar
         if len(mine) == 1:
             st.markdown(f":gray[:material/folder_open:] {plain(chosen.name)}", width="content")
             return
-        st.session_state[_PICKER] = chosen.id
-        names = {p.id: p.name for p in mine}
-        st.selectbox(
-            "Project", list(names), format_func=lambda i: names[i], key=_PICKER, label_visibility="collapsed",
-            width=260, on_change=_picked,
+        names = {p.id: plain(p.name) for p in mine}
+        # A menu and not a select box: that one would keep the focus, and with it the keys meant for labeling.
+        st.menu_button(
+            names[chosen.id], list(names), format_func=lambda i: names[i], key=_PICKER, icon=":material/folder_open:",
+            help="Another project", on_click=_picked,
         )  # fmt: skip
 
 
@@ -85,7 +88,7 @@ def empty(icon: str, title: str, text: str) -> st.delta_generator.DeltaGenerator
         st.container(horizontal_alignment="center"),
         st.container(width=520, horizontal_alignment="center", gap="small"),
     ):
-        st.markdown(f"# :primary[:material/{icon}:]", text_alignment="center")
+        st.header(f":primary[:material/{icon}:]", text_alignment="center", anchor=False)
         st.subheader(title, text_alignment="center", anchor=False)
         st.caption(text, text_alignment="center")
         return st.container(horizontal=True, horizontal_alignment="center")

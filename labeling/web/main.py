@@ -1,36 +1,34 @@
 """The script that Streamlit runs for every page: the frame around them."""
 
-from pathlib import Path
-
 import streamlit as st
 
-HERE = Path(__file__).parent
+from labeling.web.frame import PAGES
 
-st.set_page_config(page_title="Askwise", page_icon=HERE / "mark.svg", layout="wide")
-st.logo(HERE / "wordmark.svg", size="large")
+st.set_page_config(page_title="Askwise", page_icon=PAGES.parent / "mark.svg", layout="wide")
+st.logo(PAGES.parent / "wordmark.svg", size="large")
 page = st.navigation(
     [
         st.Page(
-            HERE / "pages/projects.py",
+            PAGES / "projects.py",
             title="Projects",
             icon=":material/folder_open:",
             default=True,
             help="Make projects, import images, and see how far each is.",
         ),
         st.Page(
-            HERE / "pages/label.py",
+            PAGES / "label.py",
             title="Label",
             icon=":material/label:",
             help="One item, one key, the next item: the model asks what it would learn most from.",
         ),
         st.Page(
-            HERE / "pages/insights.py",
+            PAGES / "insights.py",
             title="Insights",
             icon=":material/monitoring:",
             help="How right the model is, how labels come in, how the classes are balanced, and who answered.",
         ),
         st.Page(
-            HERE / "pages/export.py",
+            PAGES / "export.py",
             title="Export",
             icon=":material/download:",
             help="Every answer with its provenance, as CSV or JSON Lines.",

@@ -70,15 +70,6 @@ def test_an_event_twice_in_one_batch_is_saved_once(small: SmallProject):
     assert [o.status for o in outcomes] == ["saved", "repeated"]
 
 
-def test_an_event_id_in_another_spelling_is_the_same_event(small: SmallProject):
-    given = answer_to(small.lease(small.people[0], small.items[0]), small.classes[0])
-    shouted = Answer(**{**given.model_dump(), "event_id": "{" + given.event_id.upper() + "}"})
-    assert [o.status for o in answers.submit(small.workspace, small.people[0], [given, shouted])] == [
-        "saved",
-        "repeated",
-    ]
-
-
 def test_one_event_sent_by_many_threads_at_once_is_saved_exactly_once(small: SmallProject):
     claims = queue.claim(small.workspace, small.people[0], small.id, 6)
     given = [answer_to(claim, small.classes[0]) for claim in claims]
@@ -284,8 +275,8 @@ def test_an_undo_of_an_undo_is_no_answer_of_ones_own(small: SmallProject):
         answers.undo(small.workspace, ann, undo_id)
 
 
-@pytest.mark.parametrize("event", ["", "no uuid", "0" * 31, "'; drop table annotation; --"])
-def test_an_event_id_that_is_no_uuid_finds_no_answer(small: SmallProject, event: str):
+@pytest.mark.parametrize("event", ["", "nobody's", "'; drop table annotation; --"])
+def test_an_event_id_that_nobody_sent_finds_no_answer(small: SmallProject, event: str):
     with pytest.raises(NotFound):
         answers.undo(small.workspace, small.people[0], event)
 
@@ -293,8 +284,8 @@ def test_an_event_id_that_is_no_uuid_finds_no_answer(small: SmallProject, event:
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"event_id": "1"}, {"verdict": "undo"}, {"verdict": "yes"}, {"seconds": -1}, {"seconds": float("nan")},
-        {"note": "x" * 10_001}, {"supersedes": "no uuid"},
+        {"event_id": ""}, {"event_id": "a b"}, {"event_id": "x" * 65}, {"verdict": "undo"}, {"verdict": "yes"},
+        {"seconds": -1}, {"seconds": float("nan")}, {"note": "x" * 10_001}, {"supersedes": "no id"},
     ],
 )  # fmt: skip
 def test_an_answer_that_makes_no_sense_is_not_an_answer(wrong: dict[str, object]):

@@ -130,6 +130,8 @@ if __name__ == "__main__":
         work_off(workspace, job_id, lambda _fraction, _message: None)
         workspace.engine.dispose()
         with serving(root) as served, served.connect() as connection:
+            while connection.get("/health")["worker_heartbeat"] is None:  # it starts a little after the pages
+                time.sleep(READ_EVERY)
             runs = {
                 "one a second": label(connection, root, 60, 1.0),
                 "full speed": label(connection, root, 500, 0.0),

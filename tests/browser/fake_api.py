@@ -141,8 +141,13 @@ async def adjust(settings: dict[str, Any]) -> dict[str, Any]:
 
 @api.get("/fake")
 async def state() -> dict[str, Any]:
-    leased = [lease["item"] for lease in pool.leases.values() if lease["state"] == "leased"]
-    return {"standing": pool.standing(), "answers": list(pool.answers.values()), "leased": leased, "seen": pool.seen}
+    leases = [lease for lease in pool.leases.values() if lease["state"] == "leased"]
+    return {
+        "standing": pool.standing(),
+        "leased": [lease["item"] for lease in leases],
+        "rankings": [lease["ranking"] for lease in leases],
+        "seen": pool.seen,
+    }
 
 
 @api.post("/projects/1/claims")

@@ -122,6 +122,7 @@ def test_losing_the_connection_midway_loses_nothing(
     fake.start(items=30)
     person.open()
     person.press(*"12")
+    person.wait_saved()
     context.set_offline(True)
     person.press(*"345")
     expect(page.get_by_text("The server cannot be reached. 3 answers are kept in this browser.")).to_be_visible()
@@ -361,11 +362,10 @@ def test_prefetched_items_are_exchanged_when_a_new_ranking_is_live(person: Label
     person.open()
     person.press(*"12")
     person.wait_saved()
-    fake.eventually(lambda state: state["seen"].count("claims") >= 2)
-    page.wait_for_timeout(300)
+    fake.eventually(lambda state: state["rankings"].count(1) == 2)  # the one on screen and the next are kept
+    expect(page.get_by_text("Model 2")).to_be_visible()
     person.press(*"34")
-    assert page.get_by_text("torn between 3 and 8").is_visible()
-    assert page.get_by_text("Model 2").is_visible()
+    expect(page.get_by_text("torn between 3 and 8")).to_be_visible()
 
 
 def test_a_few_labels_cost_few_requests(person: Labeller, fake: Fake) -> None:

@@ -27,8 +27,8 @@ from tests.serving import Pool, Served, add_items, prepare, processes_of, serve,
 
 pytestmark = pytest.mark.faults
 
-WEB_KILLS = int(os.environ.get("ASKWISE_WEB_KILLS", "8"))
-WORKER_KILLS = int(os.environ.get("ASKWISE_WORKER_KILLS", "8"))
+WEB_KILLS = int(os.environ.get("ASKWISE_WEB_KILLS", "6"))
+WORKER_KILLS = int(os.environ.get("ASKWISE_WORKER_KILLS", "6"))
 EARLY_KILLS = 5  # of the application that acknowledges too early: at most so many, until the loss is found
 ITEMS_PER_KILL = 40  # about what people answer until the next one
 PEOPLE, OVERLAP, LEASE_SECONDS = 4, 2, 2
@@ -152,6 +152,7 @@ def test_killing_the_web_process_loses_nothing(tmp_path: Path):
         with labeling(pool, served.port) as people:
             for kill in range(1, WEB_KILLS + 1):
                 until, before = lying.leave(served), saved(people)
+                wait_for(lambda: saved(people) > before, "answers are saved again")  # noqa: B023
                 time.sleep(moments.uniform(*SOON))
                 served.kill()
                 wait_for(lambda: not processes_of(root), "the worker ended with the web process")
@@ -172,12 +173,16 @@ def test_killing_the_worker_loses_nothing(tmp_path: Path):
     pool, moments = prepared(tmp_path, WORKER_KILLS), random.Random(2)
     root = pool.workspace.root
     pids = "SELECT count(*) FROM worker WHERE pid = ?"
+    rankings = "SELECT count(*) FROM ranking"
     versions = "SELECT count(*) FROM modelversion"
     with serving(root, "--no-worker") as served:
         with labeling(pool, served.port) as people:
             for kill in range(1, WORKER_KILLS + 1):
                 worker = spawn(root, "worker", str(root))
                 wait_for(lambda: ask(pool, pids, worker.pid)[0][0], "the worker is heard of")  # noqa: B023
+                if kill % 2:  # otherwise it may be killed before it has published anything
+                    before = ask(pool, rankings)
+                    wait_for(lambda: ask(pool, rankings) > before, "the worker publishes")  # noqa: B023
                 time.sleep(moments.uniform(*SOON))
                 worker.kill()
                 worker.wait()

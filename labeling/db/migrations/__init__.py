@@ -9,6 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Engine
 
 from labeling.db.engine import reading, writing
+from labeling.errors import Invalid
 
 
 def configuration() -> Config:
@@ -26,11 +27,20 @@ def current(engine: Engine) -> str | None:
 
 
 def upgrade(engine: Engine, revision: str = "head") -> None:
-    """Bring the database to `revision`, in one transaction: all of it or nothing."""
+    """Bring the database to `revision`, in one transaction: all of it or nothing.
+
+    Raises
+    ------
+    Invalid
+        If the database is of a version that this Askwise does not know.
+    """
     config = configuration()
-    newest = ScriptDirectory.from_config(config).get_current_head()
-    if revision == "head" and current(engine) == newest:
+    known = ScriptDirectory.from_config(config)
+    here = current(engine)
+    if revision == "head" and here == known.get_current_head():
         return
+    if here is not None and here not in {script.revision for script in known.walk_revisions()}:
+        raise Invalid("This workspace was made by a newer Askwise; update this one, or open another workspace.")
     with writing(engine) as session:
         config.attributes["connection"] = session.connection()
         command.upgrade(config, revision)

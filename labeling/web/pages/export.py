@@ -61,7 +61,7 @@ except AskwiseError as error:
 if not rows:
     with frame.empty("download", "Nothing to export yet", "Every answer will be here, with who gave it, when and why."):
         if st.button("Start labeling", type="primary", icon=":material/label:"):
-            frame.open_project("label", project.id)
+            frame.go_to("label", project.id)
     st.stop()
 
 labeled, doubts = sum(p.labels for p in people), sum(p.unsure + p.skipped for p in people)

@@ -29,7 +29,7 @@ def page() -> None:
     if not seen.people:
         with frame.empty("monitoring", "Nothing to see yet", "The first answers draw the first curves."):
             if st.button("Start labeling", type="primary", icon=":material/label:"):
-                frame.open_project("label", project.id)
+                frame.go_to("label", project.id)
         return
     figures(seen)
     left, right = st.columns([3, 2])
@@ -37,7 +37,7 @@ def page() -> None:
         accuracy(seen.curve)
     with right.container(border=True, height="stretch"):
         pace(seen)
-    left, right = st.columns([3, 2])
+    left, right = st.columns(2)
     with left.container(border=True, height="stretch"):
         balance(seen)
     with right.container(border=True, height="stretch"):
@@ -55,7 +55,7 @@ def figures(seen: Insights) -> None:
             figure("Model was right", f"{live.accuracy:.0%}", f"of the last {live.accuracy_on} answers")
         learned = seen.newest.labels if seen.newest else 0
         version = "none yet" if live.model_version is None else f"v{live.model_version}"
-        figure("Model", version, f"learned from {learned:,} labels" if seen.newest else "it takes two classes")
+        figure("Model", version, f"from {learned:,} labels" if seen.newest else "it takes two classes")
         age = "–" if live.ranked is None else frame.ago(live.ranked)
         figure("Ranking's age", age, "learning now" if live.learning else "up to date")
     if live.message:
@@ -89,7 +89,7 @@ def accuracy(curve: list[CurvePoint]) -> None:
     series = alt.Scale(domain=[RUNNING, EACH])
     table["line"], table["dot"] = RUNNING, EACH
     running = alt.Color("line:N", scale=series, legend=alt.Legend(orient="top", title=None, symbolOpacity=1))
-    base = alt.Chart(table).encode(
+    base = alt.Chart().encode(
         x=x, tooltip=["Version:N", alt.Tooltip("labels:Q", title="Learned from"), "This version:N", "Running:N"]
     )
     band = base.mark_area(opacity=0.16).encode(
@@ -99,18 +99,24 @@ def accuracy(curve: list[CurvePoint]) -> None:
     line = base.mark_line(strokeWidth=2.5).encode(y=alt.Y("running:Q", title=None), color=running)
     dots = base.mark_circle(opacity=0.65).encode(
         y=alt.Y("accuracy:Q", title=None), color=alt.Color("dot:N", scale=series),
-        size=alt.Size("answers:Q", legend=None, scale=alt.Scale(domainMin=0, rangeMin=20, rangeMax=220)),
+        size=alt.Size("answers:Q", legend=None, scale=alt.Scale(domain=[0, 10], range=[20, 240], clamp=True)),
     )  # fmt: skip
-    st.altair_chart(
-        (band + dots + line).properties(height=HEIGHT), key="insights_accuracy",
-        alt=f"The share of right suggestions: {curve[-1].running:.0%} of the last {curve[-1].running_on} answers",
-    )  # fmt: skip
+    draw(
+        (band + dots + line).properties(height=HEIGHT), table, "The share of right suggestions, by labels learned from"
+    )
     st.caption(
         "A dot is a model version, larger the more answers it met: how often its suggestion was the answer given, "
         f"before it had seen any. The line takes the last {RECENT} answers together; the band is its 95 % interval "
         "(Wilson). All this is on the items that were asked, which are harder than the pool, so the model is usually "
         "better than this on the rest."
     )
+
+
+def draw(chart: alt.TopLevelMixin, table: pd.DataFrame, name: str) -> None:
+    """Show a chart of a table. The data goes beside the chart, not in it, so that new rows do not draw it anew."""
+    spec = chart.to_dict()
+    spec.pop("config", None)
+    st.vega_lite_chart(table, spec, alt=name)
 
 
 def pace(seen: Insights) -> None:
@@ -123,7 +129,7 @@ def pace(seen: Insights) -> None:
     table["at"] = pd.to_datetime(table["at"], unit="s", utc=True)
     span = seen.pace[-1].at - seen.pace[0].at
     clock = "%H:%M:%S" if span < 600 else "%H:%M" if span < 2 * 86_400 else "%d %b"
-    area = alt.Chart(table).mark_area(interpolate="step-after", line={"strokeWidth": 2.5}, fillOpacity=0.16)
+    area = alt.Chart().mark_area(interpolate="step-after", line={"strokeWidth": 2.5}, fillOpacity=0.16)
     chart = area.encode(
         x=alt.X("at:T", title=None, axis=alt.Axis(format=clock, labelOverlap=True, tickCount=4)),
         y=alt.Y("labels:Q", title=None, axis=alt.Axis(tickMinStep=1), scale=alt.Scale(domainMin=0)),
@@ -132,9 +138,7 @@ def pace(seen: Insights) -> None:
             alt.Tooltip("labels:Q", title="Labels"),
         ],
     )
-    st.altair_chart(
-        chart.properties(height=HEIGHT), key="insights_pace", alt=f"Labels over time, {seen.live.labels} by now"
-    )
+    draw(chart.properties(height=HEIGHT), table, "Labels over time")
 
 
 def balance(seen: Insights) -> None:
@@ -146,19 +150,16 @@ def balance(seen: Insights) -> None:
     labels = sum(c.labels for c in seen.classes)
     table = pd.DataFrame([c.model_dump() for c in seen.classes])
     table["share"] = table["labels"] / max(labels, 1)
-    base = alt.Chart(table).encode(
+    base = alt.Chart().encode(
         x=alt.X("labels:Q", title=None, axis=alt.Axis(tickMinStep=1, tickCount=5)),
-        y=alt.Y("name:N", title=None, sort=None, axis=alt.Axis(labelLimit=160)),
+        y=alt.Y("name:N", title=None, sort=None, axis=alt.Axis(labelLimit=160, labelOverlap=False)),
         tooltip=[
             alt.Tooltip("name:N", title="Class"), alt.Tooltip("labels:Q", title="Items"),
             alt.Tooltip("share:Q", title="Share", format=".1%"),
         ],
     )  # fmt: skip
-    with st.container(height=min(BAR * len(table) + 50, 400), border=False):
-        st.altair_chart(
-            base.mark_bar(cornerRadiusEnd=3).properties(height=alt.Step(BAR)), key="insights_balance",
-            alt=f"Items per class, {len(table)} classes",
-        )  # fmt: skip
+    with st.container(height=min(BAR * len(table) + 45, 400), border=False):
+        draw(base.mark_bar(cornerRadiusEnd=3).properties(height=BAR * len(table) + 35), table, "Items per class")
     st.caption(
         "Items whose label is this class. What is asked is not a fair sample, so the pool's own balance differs."
     )
@@ -173,9 +174,7 @@ def people(seen: Insights) -> None:
         table, hide_index=True, key="insights_people", alt="Answers per person",
         column_config={
             "name": "Person",
-            "labels": st.column_config.ProgressColumn(
-                "Labels", format="%d", min_value=0, max_value=int(max(table["labels"].max(), 1))
-            ),
+            "labels": "Labels",
             "unsure": "Unsure",
             "skipped": "Skipped",
             "last": st.column_config.DatetimeColumn("Last answer", format="distance"),

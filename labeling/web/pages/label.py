@@ -33,7 +33,7 @@ if not project.items:
             "image", f"“{frame.plain(project.name)}” has no items yet", "Import a zip of images on the Projects page."
         ):
             if st.button("Go to Projects", type="primary", icon=":material/arrow_forward:"):
-                st.switch_page("pages/projects.py")
+                frame.go_to("projects")
     st.stop()
 
 with reading(current.workspace().engine) as session:
@@ -42,10 +42,12 @@ with reading(current.workspace().engine) as session:
 
 if not classes:
     with frame.empty(
-        "category", f"“{frame.plain(project.name)}” has no classes yet", "Name some on the Projects page."
+        "category",
+        f"“{frame.plain(project.name)}” has no classes yet",
+        "Import a zip whose folders are named after the classes.",
     ):
         if st.button("Go to Projects", type="primary", icon=":material/arrow_forward:"):
-            st.switch_page("pages/projects.py")
+            frame.go_to("projects")
     st.stop()
 
 labeller(

@@ -152,7 +152,7 @@ def actions(project: ProjectSummary, importing: bool) -> None:
     with st.container(horizontal=True):
         begin = bool(project.items)
         if begin and st.button("Label", key=f"label_{project.id}", type="primary", icon=":material/label:"):
-            frame.open_project("label", project.id)
+            frame.go_to("label", project.id)
         if project.role is Role.OWNER and st.button(
             "Import", key=f"import_{project.id}", type="secondary" if begin or importing else "primary",
             icon=":material/upload:",
@@ -160,9 +160,9 @@ def actions(project: ProjectSummary, importing: bool) -> None:
             ask("import", project.id)
             st.rerun()
         if begin and st.button("Insights", key=f"insights_{project.id}", icon=":material/monitoring:"):
-            frame.open_project("insights", project.id)
+            frame.go_to("insights", project.id)
         if project.labels and st.button("Export", key=f"export_{project.id}", icon=":material/download:"):
-            frame.open_project("export", project.id)
+            frame.go_to("export", project.id)
 
 
 def outcome(job: Job) -> None:
