@@ -55,6 +55,7 @@ def take(workspace: Workspace, worker_id: str, *, only: int | None = None, proje
             if job.state is JobState.RUNNING and (job.heartbeat or 0) < now - STALE_SECONDS:
                 replaced = job.kind is not JobKind.IMPORT and (job.project_id, job.kind) in waiting
                 job.state = JobState.CANCELLED if replaced else JobState.QUEUED
+                job.worker_id = None
                 session.flush()
         running = {(j.project_id, j.kind) for j in jobs if j.state is JobState.RUNNING}
         ready = [j for j in jobs if j.state is JobState.QUEUED and (j.project_id, j.kind) not in running]
@@ -80,14 +81,13 @@ def beat(workspace: Workspace, job: Job, progress: float | None = None, message:
     if message is not None:
         values["message"] = message
     with writing(workspace.engine) as session:
-        mine = (col(Job.id) == job.id) & (col(Job.worker_id) == job.worker_id) & (col(Job.state) == JobState.RUNNING)
-        return bool(session.exec(update(Job).where(mine).values(**values)).rowcount)
+        return bool(session.exec(update(Job).where(_held(job)).values(**values)).rowcount)
 
 
 def finish(
     session: Session, job: Job, *, message: str = "", error: str = "", report: dict[str, Any] | None = None
 ) -> None:
-    """End a job in the caller's transaction: done, or failed when there is an error."""
+    """End a job in the caller's transaction: done, or failed when there is an error; nothing if it was taken away."""
     values = {
         "state": JobState.FAILED if error else JobState.DONE,
         "message": message,
@@ -96,7 +96,12 @@ def finish(
         "finished": time.time(),
         "progress": job.progress if error else 1.0,
     }
-    session.exec(update(Job).where(col(Job.id) == job.id, col(Job.worker_id) == job.worker_id).values(**values))
+    session.exec(update(Job).where(_held(job)).values(**values))
+
+
+def _held(job: Job) -> Any:
+    """The condition that a job still runs with the worker that took it."""
+    return (col(Job.id) == job.id) & (col(Job.worker_id) == job.worker_id) & (col(Job.state) == JobState.RUNNING)
 
 
 def reap(workspace: Workspace) -> None:

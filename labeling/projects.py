@@ -168,9 +168,18 @@ def _settings(given: dict[str, object]) -> dict[str, object]:
         raise Invalid(f"The setting “{'.'.join(map(str, first['loc']))}” cannot be taken: {first['msg']}.") from None
 
 
+def _is_text(given: str) -> bool:
+    """Whether a string can be stored: half of a surrogate pair, say, cannot."""
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def _clean(name: str, empty: str) -> str:
     name = name.strip()
-    if not name or "\0" in name:
+    if not name or "\0" in name or not _is_text(name):
         raise Invalid(empty)
     if len(name) > MAX_NAME:
         raise Invalid(f"A name has at most {MAX_NAME} characters; shorten “{name[:40]}…”.")

@@ -2,8 +2,8 @@
 
 import json
 import sqlite3
-import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from labeling import __version__
-from labeling.cli import app
+from labeling.cli import app, main
 from labeling.users import bearer, local_user
 from labeling.workspace import Workspace, open_workspace
 from tests.db.small_project import SmallProject
@@ -53,13 +53,19 @@ def as_json(*words: object) -> Any:
     return json.loads(told(*words, "--json"))
 
 
-def failed(*words: object) -> str:
+@pytest.fixture
+def failed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
     """What a command that cannot be done says, on one line however narrow the terminal."""
-    command = [sys.executable, "-m", "labeling", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
-    assert (done.returncode, done.stdout) == (1, ""), done
-    assert "Traceback" not in done.stderr
-    return " ".join(done.stderr.split())
+
+    def run(*words: object) -> str:
+        monkeypatch.setattr(sys, "argv", ["askwise", *map(str, words)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        said = capsys.readouterr()
+        assert (ended.value.code, said.out) == (1, "")
+        return " ".join(said.err.split())
+
+    return run
 
 
 def test_a_project_is_made_filled_and_exported(here: Path, pictures: Path, tmp_path: Path):
@@ -122,7 +128,7 @@ def test_a_backup_is_a_workspace_of_its_own(opened: Workspace, tmp_path: Path, p
     assert {p: (tmp_path / "copy" / p).read_bytes() for p in originals} == originals
 
 
-def test_a_backup_goes_to_a_place_of_its_own(opened: Workspace, pictures: Path):
+def test_a_backup_goes_to_a_place_of_its_own(opened: Workspace, pictures: Path, failed: Callable[..., str]):
     assert "is not empty" in failed("backup", pictures)
 
 
@@ -143,11 +149,13 @@ def test_the_workspace_can_be_named_on_the_command(here: Path, tmp_path: Path):
         (["export", "[/red]"], "There is no project “[/red]”"),
     ],
 )
-def test_an_error_is_one_sentence_and_no_traceback(here: Path, words: list[str], sentence: str):
+def test_an_error_is_one_sentence_and_no_traceback(
+    here: Path, words: list[str], sentence: str, failed: Callable[..., str]
+):
     assert sentence in failed(*words)
 
 
-def test_importing_nothing_is_an_error(here: Path, tmp_path: Path):
+def test_importing_nothing_is_an_error(here: Path, tmp_path: Path, failed: Callable[..., str]):
     told("project", "create", "pets")
     assert "There is nothing at" in failed("import", "pets", tmp_path / "nowhere")
 
@@ -160,7 +168,9 @@ def test_names_are_printed_as_they_are(here: Path, name: str):
 
 
 @pytest.mark.parametrize("words", [["project", "list"], ["export", "pets"], ["backup", "{}/copy"]])
-def test_a_workspace_is_not_made_by_looking_for_it(here: Path, tmp_path: Path, words: list[str]):
+def test_a_workspace_is_not_made_by_looking_for_it(
+    here: Path, tmp_path: Path, words: list[str], failed: Callable[..., str]
+):
     """A slip in its name would otherwise leave an empty one, and say that there is nothing."""
     words = [word.format(tmp_path) for word in words]
     assert "no workspace" in failed(*words, "--workspace", tmp_path / "slip")
@@ -191,7 +201,7 @@ def test_every_documented_command_has_a_help_and_prints_json():
         assert "--json" in told("project", command, "--help")
 
 
-def test_the_commands_act_as_the_user_of_this_machine(opened: Workspace):
+def test_the_commands_act_as_the_user_of_this_machine(opened: Workspace, failed: Callable[..., str]):
     small = SmallProject.make(opened)
     assert as_json("project", "list")["projects"] == []
     assert local_user(opened) not in (small.owner, *small.people)

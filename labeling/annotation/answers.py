@@ -16,7 +16,7 @@ from labeling.annotation.claims import Claim
 from labeling.annotation.consensus import live_class, settle, standing
 from labeling.annotation.queue import has_room, held_claim, reclaim
 from labeling.db.engine import writing
-from labeling.db.schema import Annotation, Assignment, JobKind, LabelClass, Lease, Project, Verdict
+from labeling.db.schema import Annotation, Assignment, Id, JobKind, LabelClass, Lease, Project, Verdict
 from labeling.errors import NotFound
 from labeling.projects import settings_of
 from labeling.users import require
@@ -31,11 +31,11 @@ class Answer(BaseModel):
     """One answer as it comes from a person: to a leased item, or to correct an earlier answer."""
 
     event_id: EventId
-    assignment_id: int | None = None
+    assignment_id: Id | None = None
     token: str = ""
     supersedes: EventId | None = None
     verdict: Literal["label", "skip", "unsure"]
-    class_id: int | None = None
+    class_id: Id | None = None
     seconds: float | None = Field(default=None, ge=0, le=86_400, allow_inf_nan=False)
     note: str = Field(default="", max_length=10_000)
     flagged: bool = False

@@ -30,11 +30,13 @@ def media_file(workspace: Workspace, actor_id: int, item_id: int, size: int | No
     Raises
     ------
     NotFound
-        If the item has no image or is in no project of the acting user's.
+        If the item has no image, its file is gone, or it is in no project of the acting user's.
     """
     with reading(workspace.engine) as session:
         content_hash = _content_hash(session, actor_id, item_id)
     path = workspace.media(content_hash)
+    if not path.is_file():
+        raise NotFound(f"The image file of item {item_id} is gone; import it again to put it back.")
     wanted = next((s for s in SIZES if size is not None and s >= size), None)
     if wanted is not None:
         path = _smaller(workspace, content_hash, path, wanted)

@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,26 @@ class LinearHead:
     def predict_proba(self, features: NDArray[np.floating]) -> NDArray[np.float64]:
         """Probabilities (n, k) of rows (n, d)."""
         return np.asarray(softmax(features @ self.coef.T + self.intercept, axis=1), dtype=np.float64)
+
+    def for_classes(self, stood_for: Sequence[int], class_ids: Sequence[int]) -> "LinearHead | None":
+        """The same head with its classes numbered as in `class_ids` today; those that are gone are left out.
+
+        Parameters
+        ----------
+        stood_for
+            The class ids that its class indices stood for when it was fitted (see `about_head`).
+
+        Returns
+        -------
+        LinearHead or None
+            None where fewer than two of its classes remain.
+        """
+        today = {class_id: index for index, class_id in enumerate(class_ids)}
+        kept = sorted((today[stood_for[c]], row) for row, c in enumerate(self.classes) if stood_for[c] in today)
+        if len(kept) < 2:
+            return None
+        rows = [row for _, row in kept]
+        return LinearHead(np.array([index for index, _ in kept]), self.coef[rows], self.intercept[rows], self.l2)
 
     def save(self, path: Path, about: dict[str, object]) -> None:
         """Write the arrays to `path` (`.npz`) and `about` beside it (`.json`), each whole or not at all."""

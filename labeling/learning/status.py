@@ -3,8 +3,9 @@
 import time
 
 from pydantic import BaseModel
-from sqlalchemy import Integer, cast
-from sqlmodel import Session, col, func, select
+from sqlalchemy import ColumnElement, Integer, cast
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col, exists, func, select
 
 from labeling import jobs
 from labeling.annotation.consensus import standing
@@ -45,14 +46,30 @@ class VersionReport(BaseModel):
     right: int
 
 
+_RIGHT = cast(col(Annotation.class_id) == col(Annotation.suggestion_class_id), Integer)
+_earlier = aliased(Annotation)
+
+
+def _judges_the_model() -> ColumnElement[bool]:
+    """The condition that an `Annotation` is an answer on an item that nobody had labeled when the suggesting
+    model version was trained.
+    """
+    trained_up_to = select(ModelVersion.annotation_seq).where(ModelVersion.id == Annotation.model_version_id)
+    seen = exists().where(
+        col(_earlier.item_id) == Annotation.item_id,
+        col(_earlier.verdict) == Verdict.LABEL,
+        col(_earlier.seq) <= trained_up_to.correlate(Annotation).scalar_subquery(),
+    )
+    suggested = col(Annotation.suggestion_class_id).is_not(None)
+    return (col(Annotation.verdict) == Verdict.LABEL) & suggested & standing() & ~seen
+
+
 def live_status(session: Session, project_id: int) -> Live:
     """How learning stands in a project, in the caller's transaction."""
     model, ranking = find_live(session, project_id), live_ranking(session, project_id)
-    right = cast(col(Annotation.class_id) == col(Annotation.suggestion_class_id), Integer)
     recent = (
-        select(right)
-        .where(Annotation.project_id == project_id, Annotation.verdict == Verdict.LABEL)
-        .where(col(Annotation.suggestion_class_id).is_not(None), standing())
+        select(_RIGHT)
+        .where(Annotation.project_id == project_id, _judges_the_model())
         .order_by(col(Annotation.seq).desc())
         .limit(RECENT)
     )
@@ -77,11 +94,9 @@ def versions(workspace: Workspace, actor_id: int, project_id: int) -> list[Versi
     """Every model version, oldest first, with its record on answers it had not seen when they came in."""
     with reading(workspace.engine) as session:
         require(session, actor_id, project_id)
-        right = cast(col(Annotation.class_id) == col(Annotation.suggestion_class_id), Integer)
         record = (
-            select(Annotation.model_version_id, func.count(), func.sum(right))
-            .where(Annotation.project_id == project_id, Annotation.verdict == Verdict.LABEL)
-            .where(col(Annotation.suggestion_class_id).is_not(None), standing())
+            select(Annotation.model_version_id, func.count(), func.sum(_RIGHT))
+            .where(Annotation.project_id == project_id, _judges_the_model())
             .group_by(col(Annotation.model_version_id))
         )
         on = {version: (answers, hits) for version, answers, hits in session.exec(record).all()}

@@ -14,7 +14,7 @@ from labeling.db.engine import reading, writing
 from labeling.db.schema import Job, JobState, ModelState, ModelVersion, QueueEntry, Ranking
 from labeling.features.encoding import open_features
 from labeling.features.matrix import FeatureMatrix
-from labeling.learning.head import DEFAULT_STRENGTH, LinearHead, choose_strength, fit_head
+from labeling.learning.head import DEFAULT_STRENGTH, LinearHead, about_head, choose_strength, fit_head
 from labeling.learning.ranking import Ranked, rank_pool
 from labeling.learning.snapshot import Snapshot, take_snapshot
 from labeling.learning.versions import live_model
@@ -52,13 +52,10 @@ def learn(workspace: Workspace, job: Job) -> None:
     # On small matrices the threads of linear algebra cost more than they bring, most of all on a busy machine.
     with threadpool_limits(1 if features.size < MANY_NUMBERS else None):
         fitted = None if hindrance else _fit(features, snapshot, live)
-        head: LinearHead | None = None
-        if fitted is not None:
-            head = fitted.head
-        elif live is not None and live.path and live.feature_version == matrix.version:
-            head = LinearHead.load(workspace.head(live.path))
+        head = fitted.head if fitted is not None else _last_good(workspace, live, snapshot, matrix)
         ranked = rank_pool(features, snapshot, head, seed=snapshot.annotation_seq)
-    _publish(workspace, job, snapshot, matrix, fitted, live, ranked, hindrance)
+    used = live.id if fitted is None and head is not None and live is not None else None
+    _publish(workspace, job, snapshot, matrix, fitted, used, ranked, hindrance)
 
 
 def sweep_heads(workspace: Workspace) -> None:
@@ -80,6 +77,16 @@ def _hindrance(snapshot: Snapshot) -> str:
     return ""
 
 
+def _last_good(
+    workspace: Workspace, live: ModelVersion | None, snapshot: Snapshot, matrix: FeatureMatrix
+) -> LinearHead | None:
+    """The live version's head, as far as it fits today's features and classes."""
+    if live is None or live.path is None or live.feature_version != matrix.version:
+        return None
+    path = workspace.head(live.path)
+    return LinearHead.load(path).for_classes(about_head(path)["class_ids"], snapshot.class_ids)
+
+
 def _fit(features: np.ndarray, snapshot: Snapshot, live: ModelVersion | None) -> Fitted:
     began = time.perf_counter()
     rows, targets, seed = np.asarray(features[snapshot.labeled]), snapshot.targets, snapshot.annotation_seq
@@ -97,11 +104,14 @@ def _publish(
     snapshot: Snapshot,
     matrix: FeatureMatrix,
     fitted: Fitted | None,
-    live: ModelVersion | None,
+    model_id: int | None,
     ranked: Ranked,
     hindrance: str,
 ) -> None:
-    """Make head, model version, ranking and queue live together. A job that was taken away publishes nothing."""
+    """Make head, model version, ranking and queue live together. A job that was taken away publishes nothing.
+
+    `model_id` is the version that the ranking was made with where no new one was fitted.
+    """
     path: Path | None = None
     if fitted is not None:
         path = workspace.head(f"project-{snapshot.project_id}-{job.id}-{job.worker_id}.npz")
@@ -111,7 +121,6 @@ def _publish(
         current = session.get(Job, job.id)
         if current is None or current.state is not JobState.RUNNING or current.worker_id != job.worker_id:
             return
-        model_id = live.id if live is not None else None
         if fitted is not None and path is not None:
             model_id = _new_version(session, snapshot, matrix, fitted, path.name)
         ranking = Ranking(

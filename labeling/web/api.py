@@ -15,6 +15,7 @@ from labeling.annotation.answers import Answer, EventId, Outcome, Undone
 from labeling.annotation.claims import Claim
 from labeling.annotation.queue import Queued
 from labeling.db.engine import reading
+from labeling.db.schema import Id
 from labeling.delivery import exports
 from labeling.delivery.media import media_file
 from labeling.errors import AskwiseError, Invalid, NotAllowed, NotFound
@@ -60,7 +61,7 @@ class ClaimRequest(BaseModel):
     count: int = 1
     client: str | None = Field(default=None, max_length=64)
     resume: bool = False
-    release: list[int] = Field(default=[], max_length=1000)
+    release: list[Id] = Field(default=[], max_length=1000)
 
 
 class Claims(BaseModel):
@@ -100,7 +101,7 @@ class UndoRequest(BaseModel):
 class Leases(BaseModel):
     """Which leases; all of one's own when renewing without naming any."""
 
-    assignment_ids: list[int] | None = Field(default=None, max_length=1000)
+    assignment_ids: list[Id] | None = Field(default=None, max_length=1000)
 
 
 def create_api(workspace: Workspace) -> FastAPI:
@@ -148,7 +149,7 @@ def create_api(workspace: Workspace) -> FastAPI:
         return read_project(actor, made)
 
     @api.get("/projects/{project_id}")
-    def read_project(actor: Actor, project_id: int) -> ProjectView:
+    def read_project(actor: Actor, project_id: Id) -> ProjectView:
         summary = projects.read_project(workspace, actor, project_id)
         with reading(workspace.engine) as session:
             project = require(session, actor, project_id)
@@ -170,7 +171,7 @@ def create_api(workspace: Workspace) -> FastAPI:
         )
 
     @api.post("/projects/{project_id}/claims")
-    def claim(actor: Actor, project_id: int, asked: ClaimRequest) -> Claims:
+    def claim(actor: Actor, project_id: Id, asked: ClaimRequest) -> Claims:
         leased = queue.claim(
             workspace, actor, project_id, asked.count, client=asked.client, resume=asked.resume, release=asked.release
         )
@@ -180,7 +181,7 @@ def create_api(workspace: Workspace) -> FastAPI:
             return Claims(claims=leased, live=live_status(session, project_id), remaining=left)
 
     @api.post("/projects/{project_id}/leases/renew")
-    def renew(actor: Actor, project_id: int, leases: Leases | None = None) -> dict[str, Any]:
+    def renew(actor: Actor, project_id: Id, leases: Leases | None = None) -> dict[str, Any]:
         asked = leases.assignment_ids if leases is not None else None
         renewed, expires = queue.renew(workspace, actor, project_id, asked)
         with reading(workspace.engine) as session:
@@ -188,7 +189,7 @@ def create_api(workspace: Workspace) -> FastAPI:
         return {"renewed": renewed, "lost": sorted({*(asked or [])} - {*renewed}), "expires": expires, "live": live}
 
     @api.post("/projects/{project_id}/leases/release")
-    def release(actor: Actor, project_id: int, leases: Leases) -> dict[str, int]:
+    def release(actor: Actor, project_id: Id, leases: Leases) -> dict[str, int]:
         return {"released": queue.release(workspace, actor, project_id, leases.assignment_ids or [])}
 
     @api.post("/annotations")
@@ -205,12 +206,12 @@ def create_api(workspace: Workspace) -> FastAPI:
 
     @api.get("/projects/{project_id}/queue")
     def upcoming(
-        actor: Actor, project_id: int, limit: Annotated[int, Query(ge=1, le=2000)] = 20
+        actor: Actor, project_id: Id, limit: Annotated[int, Query(ge=1, le=2000)] = 20
     ) -> dict[str, list[Queued]]:
         return {"queue": queue.upcoming(workspace, actor, project_id, limit)}
 
     @api.get("/items/{item_id}/media")
-    def media(actor: Actor, item_id: int, size: Annotated[int | None, Query(ge=16, le=4096)] = None) -> Response:
+    def media(actor: Actor, item_id: Id, size: Annotated[int | None, Query(ge=16, le=4096)] = None) -> Response:
         found = media_file(workspace, actor, item_id, size)
         # The address names the item, whose content never changes.
         caching = {
@@ -220,7 +221,7 @@ def create_api(workspace: Workspace) -> FastAPI:
         return FileResponse(found.path, media_type=found.type, headers=caching)
 
     @api.get("/projects/{project_id}/export")
-    def export(actor: Actor, project_id: int, format: str = "csv") -> Response:
+    def export(actor: Actor, project_id: Id, format: str = "csv") -> Response:
         delivery = exports.export_stream(workspace, actor, project_id, format)
         disposition = {"Content-Disposition": f'attachment; filename="{delivery.filename}"'}
         return StreamingResponse(delivery.chunks, media_type=delivery.media_type, headers=disposition)

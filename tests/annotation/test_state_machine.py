@@ -39,7 +39,7 @@ from labeling.projects import update_settings
 from labeling.workspace import open_workspace
 from tests.db.small_project import SmallProject, new_event, not_waiting_for_the_disk
 
-EXAMPLES = int(os.environ.get("ASKWISE_STATE_MACHINE_EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("ASKWISE_STATE_MACHINE_EXAMPLES", "25"))
 STEPS = 40
 ITEMS = 4
 PEOPLE = 3

@@ -16,6 +16,8 @@ from tests.browser.screenshots import label
 from tests.serving import Served, serve
 
 pytestmark = pytest.mark.browser
+PATIENCE = 30_000  # ms: a first visit imports what draws the charts, on a machine that may be busy
+expect.set_options(timeout=PATIENCE)
 
 HEADINGS = {"projects": "Projects", "label": None, "insights": "Insights", "export": "Export"}
 # Below the root, Streamlit's client asks for these at the page's own path first, and then at the root.
@@ -75,7 +77,7 @@ class Visit:
 def visiting(browser: Browser, served: Served, width: int = 1400, scheme: str = "light") -> Iterator[Visit]:
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)  # type: ignore[arg-type]
     visit = Visit(context.new_page(), served)
-    visit.page.set_default_timeout(30_000)
+    visit.page.set_default_timeout(PATIENCE)
     yield visit
     assert visit.page.get_by_test_id("stException").count() == 0
     assert visit.wrong == []
@@ -106,7 +108,7 @@ def test_the_first_visit_may_be_to_any_page(browser: Browser, demo: Served, tmp_
         with visiting(browser, fresh) as visit:
             visit.page.goto(f"{visit.address}/{name}")
             expect(visit.page.get_by_role("button", name="Go to Projects")).to_be_visible()
-            expect(visit.page.get_by_role("link", name="Projects")).to_be_visible()
+            expect(visit.page.get_by_role("link", name="Projects", exact=True)).to_be_visible()
     finally:
         fresh.stop()
 

@@ -1,4 +1,4 @@
-"""A kept-open connection answers at once: nothing waits for a delayed acknowledgement (40 ms on Linux, more elsewhere)."""
+"""A kept-open connection answers at once: nothing waits for a delayed acknowledgement (40 ms on Linux)."""
 
 import time
 from pathlib import Path

@@ -45,7 +45,7 @@ def modules(package: Any) -> Iterator[Any]:
 
 
 def doors() -> dict[str, Callable[..., Any]]:
-    """Public functions that take a workspace and the acting user; those that take a session have a caller that asked."""
+    """Public functions of a workspace and the acting user; those of a session have a caller that asked already."""
     places = [*modules(labeling.annotation), *modules(labeling.delivery), projects, import_job, importer, status]
     return {
         f"{place.__name__}.{name}": function
@@ -84,8 +84,8 @@ def sent(small: SmallProject) -> dict[str, object]:
         "workspace": small.workspace, "project_id": small.id, "item_id": small.items[0], "count": 1,
         "event_id": event, "answers": [answer_to(lease, small.classes[0]), correction],
         "assignment_ids": [lease.assignment_id], "release": [lease.assignment_id], "format": "csv",
-        "changes": {"overlap": 2}, "path": small.workspace.root / "pictures", "source": small.workspace.root / "pictures",
-        "files": [],
+        "changes": {"overlap": 2}, "files": [], "path": small.workspace.root / "pictures",
+        "source": small.workspace.root / "pictures",
     }  # fmt: skip
 
 
@@ -120,7 +120,8 @@ def test_the_doors_that_we_know_of_are_among_those_tried():
     known = {
         "labeling.annotation.queue.claim", "labeling.annotation.queue.renew", "labeling.annotation.queue.release",
         "labeling.annotation.queue.upcoming", "labeling.annotation.answers.submit", "labeling.annotation.answers.undo",
-        "labeling.delivery.exports.export_stream", "labeling.projects.update_settings", "labeling.delivery.media.media_file",
+        "labeling.delivery.exports.export_stream", "labeling.delivery.media.media_file",
+        "labeling.projects.update_settings",
     }  # fmt: skip
     assert known <= set(DOORS)
 
