@@ -35,7 +35,7 @@ def app_options(workspace: Workspace | None = None, *, with_worker: bool = True)
             yield {}
 
     return {
-        "script_path": HERE / "main.py",
+        "script_path": HERE / "pages" / "main.py",
         "routes": [Mount("/api/v1", app=create_api(served))],
         "middleware": [Middleware(NameTheActor, workspace=served)],
         "lifespan": lifespan,
