@@ -49,7 +49,8 @@ browser: $(TEST)
 	exec $(BIN)/playwright install chromium
 
 bench: browser ## print the figures that the documentation states
-	@set -e; for script in tests/benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+	@set -e; for script in tests/benchmarks/bench_*.py; do name=$$(basename "$$script" .py); \
+		echo "== $$name"; $(BIN)/python -m "tests.benchmarks.$$name"; done
 
 screenshots: browser ## docs/images: each page, light and dark
 	$(BIN)/python tests/browser/screenshots.py

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,7 +30,9 @@ Where = Annotated[Path | None, typer.Option("--workspace", "-w", help="The works
 Place = Annotated[Path | None, typer.Argument(help="The workspace (default: ASKWISE_WORKSPACE).")]
 Port = Annotated[int | None, typer.Option(help="The port (default: ASKWISE_PORT, then 8501).")]
 
-messages = Console(stderr=True, highlight=False)
+LAST_SECONDS = 5.0  # that a worker may go on after its app has gone
+
+messages = Console(stderr=True, highlight=False, soft_wrap=True)
 
 
 def main() -> None:
@@ -81,6 +84,8 @@ def worker(
         def outlive_nobody() -> None:
             os.read(sys.stdin.fileno(), 1)  # unbuffered: a lock on stdin would be in the way of a clean exit
             stop.set()
+            time.sleep(LAST_SECONDS)
+            os._exit(0)  # what it still holds is taken up again by the next worker
 
         threading.Thread(target=outlive_nobody, daemon=True).start()
     try:
@@ -109,7 +114,7 @@ def create_project(
 @project_app.command("list")
 def list_projects(workspace: Where = None, as_json: AsJson = False) -> None:
     """List your projects."""
-    rows = OpenWorkspace(workspace).projects()
+    rows = OpenWorkspace(workspace, create=False).projects()
     _print({"projects": rows}, as_json, _table(rows, "id", "name", "items", "labels", "class_count", "role"))
 
 
@@ -124,7 +129,7 @@ def import_items(
     as_json: AsJson = False,
 ) -> None:
     """Take images into a project."""
-    opened = OpenWorkspace(workspace)
+    opened = OpenWorkspace(workspace, create=False)
     with _bar() as progress:
         report = opened.import_items(project, path, labels=labels, progress=progress)
     words = f"{report['added']:,} added, {report['duplicates']:,} already there, {report['refused_count']:,} refused."
@@ -140,7 +145,7 @@ def export(
     as_json: AsJson = False,
 ) -> None:
     """Write a project's answers to a file."""
-    opened = OpenWorkspace(workspace)
+    opened = OpenWorkspace(workspace, create=False)
     with _bar() as progress:
         target = opened.export(project, format, out, progress=progress)
     _print({"path": str(target), "bytes": target.stat().st_size}, as_json, f"Wrote {target}.")
@@ -149,7 +154,7 @@ def export(
 @app.command()
 def predict(project: str, files: list[Path], workspace: Where = None, as_json: AsJson = False) -> None:
     """Label image files with a project's live model."""
-    rows = OpenWorkspace(workspace).predict(project, files)
+    rows = OpenWorkspace(workspace, create=False).predict(project, files)
     _print({"predictions": rows}, as_json, _table(rows, "file", "class", "confidence", "error"))
 
 
@@ -174,14 +179,14 @@ def token(
 @app.command()
 def doctor(workspace: Where = None, as_json: AsJson = False) -> None:
     """Check this machine and the workspace."""
-    checks = OpenWorkspace(workspace).doctor()
+    checks = OpenWorkspace(workspace, create=False).doctor()
     _print(checks, as_json, _table([{"what": k, "found": v} for k, v in checks.items()], "what", "found"))
 
 
 @app.command()
 def backup(dest: Path, workspace: Where = None, as_json: AsJson = False) -> None:
     """Copy the workspace, consistent while the app is running."""
-    opened = OpenWorkspace(workspace)
+    opened = OpenWorkspace(workspace, create=False)
     with _bar() as progress:
         copied = opened.backup(dest, progress)
     _print({"path": str(dest), "files": copied}, as_json, f"Copied the database and {copied:,} files to {dest}.")

@@ -9,12 +9,12 @@ from sqlmodel import Session, col, func, select
 
 from labeling.db.engine import reading, writing
 from labeling.db.schema import Event, Item, Label, LabelClass, Membership, Project, Role, User
+from labeling.db.values import clean_name
 from labeling.errors import Invalid
 from labeling.users import grant, require
 from labeling.workspace import Workspace
 
 KEYS = "1234567890abcdefghijklmnopqrstuvwxyz"
-MAX_NAME = 200
 
 
 class Settings(BaseModel):
@@ -62,7 +62,7 @@ def create_project(
     Invalid
         If the name is empty or taken, a class is named twice, or a setting is unknown or out of bounds.
     """
-    name = _clean(name, "A project needs a name.")
+    name = clean_name(name, "A project needs a name.")
     chosen = _settings(settings or {})
     with writing(workspace.engine) as session:
         if session.exec(select(Project.id).where(Project.name == name)).first() is not None:
@@ -96,7 +96,7 @@ def add_classes(session: Session, project_id: int, names: Sequence[str]) -> dict
     known = {c.name: c for c in classes_of(session, project_id)}
     taken = {c.key for c in known.values()}
     for given in names:
-        name = _clean(given, "A class needs a name.")
+        name = clean_name(given, "A class needs a name.")
         if name in known:
             continue
         # A class that is itself one character is easiest to find under that very key.
@@ -135,11 +135,12 @@ def read_project(workspace: Workspace, actor_id: int, project_id: int) -> Projec
 
 
 def find_project(workspace: Workspace, actor_id: int, name_or_id: str) -> int:
-    """The id of the project that a person names, by its name or its number."""
+    """The id of the project that a person means, by its name or else its number."""
     mine = list_projects(workspace, actor_id)
-    for project in mine:
-        if name_or_id in (project.name, str(project.id)):
-            return project.id
+    for by_name in (True, False):
+        for project in mine:
+            if name_or_id == (project.name if by_name else str(project.id)):
+                return project.id
     names = ", ".join(p.name for p in mine) or "none yet"
     raise Invalid(f"There is no project “{name_or_id}”; there are: {names}.")
 
@@ -166,21 +167,3 @@ def _settings(given: dict[str, object]) -> dict[str, object]:
     except ValidationError as error:
         first = error.errors()[0]
         raise Invalid(f"The setting “{'.'.join(map(str, first['loc']))}” cannot be taken: {first['msg']}.") from None
-
-
-def _is_text(given: str) -> bool:
-    """Whether a string can be stored: half of a surrogate pair, say, cannot."""
-    try:
-        given.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def _clean(name: str, empty: str) -> str:
-    name = name.strip()
-    if not name or "\0" in name or not _is_text(name):
-        raise Invalid(empty)
-    if len(name) > MAX_NAME:
-        raise Invalid(f"A name has at most {MAX_NAME} characters; shorten “{name[:40]}…”.")
-    return name

@@ -9,6 +9,7 @@ from sqlmodel import Session, col, select
 
 from labeling.db.engine import reading, writing
 from labeling.db.schema import ApiToken, Membership, Project, Role, User
+from labeling.db.values import clean_name
 from labeling.errors import NotAllowed, NotFound
 from labeling.workspace import Workspace
 
@@ -69,6 +70,7 @@ def issue_token(workspace: Workspace, name: str, role: Role = Role.ANNOTATOR) ->
 
     Only the token's SHA-256 is kept: it is shown once. A role that a user already has is raised, never lowered.
     """
+    name = clean_name(name, "A user needs a name.")
     token = "askwise_" + secrets.token_urlsafe(32)
     with writing(workspace.engine) as session:
         user = _named(session, name)

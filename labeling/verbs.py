@@ -32,13 +32,15 @@ class OpenWorkspace:
     Parameters
     ----------
     path
-        The folder, made where it is missing; `ASKWISE_WORKSPACE`, then `askwise-workspace` here, when None.
+        The folder; `ASKWISE_WORKSPACE`, then `askwise-workspace` here, when None.
+    create
+        Whether the folder is made where it is missing.
 
     Every verb raises `labeling.errors.AskwiseError` with one plain sentence where it cannot do what it is asked.
     """
 
-    def __init__(self, path: str | Path | None = None) -> None:
-        self.workspace: Workspace = open_workspace(path)
+    def __init__(self, path: str | Path | None = None, *, create: bool = True) -> None:
+        self.workspace: Workspace = open_workspace(path, create=create)
         self.user_id = users.local_user(self.workspace)
 
     def demo(self, progress: Progress = _quiet) -> int:

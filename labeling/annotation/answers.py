@@ -16,7 +16,8 @@ from labeling.annotation.claims import Claim
 from labeling.annotation.consensus import live_class, settle, standing
 from labeling.annotation.queue import has_room, held_claim, reclaim
 from labeling.db.engine import writing
-from labeling.db.schema import Annotation, Assignment, Id, JobKind, LabelClass, Lease, Project, Verdict
+from labeling.db.schema import Annotation, Assignment, JobKind, LabelClass, Lease, Project, Verdict
+from labeling.db.values import Id
 from labeling.errors import NotFound
 from labeling.projects import settings_of
 from labeling.users import require
@@ -36,7 +37,7 @@ class Answer(BaseModel):
     supersedes: EventId | None = None
     verdict: Literal["label", "skip", "unsure"]
     class_id: Id | None = None
-    seconds: float | None = Field(default=None, ge=0, le=86_400, allow_inf_nan=False)
+    seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     note: str = Field(default="", max_length=10_000)
     flagged: bool = False
 
@@ -70,9 +71,9 @@ def submit(
 
     An answer whose lease has lapsed is taken as long as nobody else's answer or lease has filled the item.
     """
-    now = time.time() if now is None else now
     outcomes = []
     with writing(workspace.engine) as session:
+        now = time.time() if now is None else now
         for answer in answers:
             try:
                 outcomes.append(_save(session, actor_id, answer, now))
@@ -97,9 +98,9 @@ def undo(
     NotFound
         If the acting user has no such answer.
     """
-    now = time.time() if now is None else now
     undo_id = undo_id or str(uuid.uuid5(uuid.NAMESPACE_OID, f"undo {event_id}"))
     with writing(workspace.engine) as session:
+        now = time.time() if now is None else now
         given = _own(session, actor_id, event_id)
         try:
             new = _withdraw(session, given, undo_id, now)

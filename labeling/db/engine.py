@@ -62,12 +62,14 @@ def writing(engine: Engine) -> Iterator[Session]:
     """A transaction that writes: committed when the block ends, rolled back when it raises.
 
     One writes at a time, on either database: what a claim or an answer checks cannot change before it commits.
+    The block begins when its turn has come, so a clock is read inside it.
     """
     with (
         _writers.get(str(engine.url), nullcontext()),
         Session(engine.execution_options(writes=True), expire_on_commit=False) as session,
         session.begin(),
     ):
+        connection = session.connection()  # begins now, and not with the first statement
         if engine.dialect.name == "postgresql":
-            session.connection().execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": WRITERS_LOCK})
+            connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": WRITERS_LOCK})
         yield session

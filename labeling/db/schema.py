@@ -5,9 +5,8 @@ Times are seconds since the epoch (UTC) as floats, so that they compare alike in
 
 import time
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field as Bound
 from sqlalchemy import JSON, Column, Enum, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
@@ -79,9 +78,6 @@ class JobState(StrEnum):
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
-
-
-Id = Annotated[int, Bound(ge=0, lt=2**63)]  # what a database takes for one; for what comes from outside
 
 
 def _json() -> Any:

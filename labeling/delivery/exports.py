@@ -7,20 +7,20 @@ goes on labeling: it reads short chunks, and never holds up a save.
 import csv
 import io
 import json
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import sqlalchemy
-from sqlalchemy.orm import aliased
-from sqlmodel import Session, col, exists, func, select
+from sqlmodel import Session, col, func, select
 
+from labeling.annotation.consensus import Agreed, agreed, live_class, standing
 from labeling.db.engine import reading
 from labeling.db.schema import (
     Annotation,
     Assignment,
     Item,
-    Label,
     LabelClass,
     ModelVersion,
     Project,
@@ -124,30 +124,42 @@ def _chunks(workspace: Workspace, project_id: int, until: int) -> Iterator[list[
 def _read(
     session: Session, project_id: int, after: int, until: int, names: dict[int | None, str]
 ) -> tuple[list[dict[str, Any]], int]:
-    later = aliased(Annotation)
-    stood = ~exists().where(col(later.supersedes) == Annotation.id, col(later.seq) <= until)
     query = (  # SQLModel's own `select` takes four at most
-        sqlalchemy.select(Annotation, Item, col(User.name), Label, col(ModelVersion.number), Assignment)
+        sqlalchemy.select(Annotation, Item, col(User.name), col(ModelVersion.number), Assignment)
         .join(Item, col(Item.id) == Annotation.item_id)
         .join(User, col(User.id) == Annotation.user_id)
-        .outerjoin(Label, col(Label.item_id) == Annotation.item_id)
         .outerjoin(ModelVersion, col(ModelVersion.id) == Annotation.model_version_id)
         .outerjoin(Assignment, col(Assignment.id) == Annotation.assignment_id)
-        .where(col(Annotation.project_id) == project_id, col(Annotation.verdict) != Verdict.UNDO, stood)
-        .where(col(Annotation.seq) > after, col(Annotation.seq) <= until)
+        .where(col(Annotation.project_id) == project_id, col(Annotation.seq) > after, standing(until))
         .order_by(col(Annotation.seq))
         .limit(CHUNK)
     )
     found = session.execute(query).all()
-    rows = [_row(given, item, who, label, version, why, names) for given, item, who, label, version, why in found]
+    labels = _labels(session, {given.item_id for given, *_ in found}, until)
+    rows = [
+        _row(given, item, who, labels.get(given.item_id), version, assignment, names)
+        for given, item, who, version, assignment in found
+    ]
     return rows, (found[-1][0].seq or until) if found else until
+
+
+def _labels(session: Session, item_ids: set[int], until: int) -> dict[int, Agreed]:
+    """The label of each item as it stood after annotation `until`."""
+    votes = select(Annotation.item_id, Annotation.class_id).where(
+        col(Annotation.item_id).in_(item_ids), Annotation.verdict == Verdict.LABEL, standing(until)
+    )
+    chosen: dict[int, list[int]] = defaultdict(list)
+    for item_id, class_id in session.exec(votes).all():
+        if class_id is not None:
+            chosen[item_id].append(live_class(session, class_id))
+    return {item_id: label for item_id, classes in chosen.items() if (label := agreed(classes))}
 
 
 def _row(
     given: Annotation,
     item: Item,
     annotator: str,
-    label: Label | None,
+    label: Agreed | None,
     version: int | None,
     assignment: Assignment | None,
     names: dict[int | None, str],

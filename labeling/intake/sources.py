@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from labeling.db.values import MAX_NAME
 from labeling.errors import Invalid
 from labeling.intake.images import MAX_BYTES, TOO_LARGE, check_bytes, read_capped
-from labeling.projects import MAX_NAME
 
 MAX_UNPACKED = 1024**3  # an archive may unpack to so much, or to `MAX_RATIO` times its own size
 MAX_RATIO = 100

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,11 @@ from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
+from labeling.errors import Invalid
+
 STRENGTHS = (0.1, 1.0, 10.0, 100.0)  # of scikit-learn's C, the inverse of the penalty
 DEFAULT_STRENGTH = 1.0
+SEARCHED = 400  # labels that a search for C looks at: more would keep people waiting, and change little
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,18 @@ class LinearHead:
 
     @classmethod
     def load(cls, path: Path) -> "LinearHead":
-        """Read a head that `save` wrote."""
-        with np.load(path, allow_pickle=False) as stored:
-            return cls(stored["classes"], stored["coef"], stored["intercept"], float(stored["l2"]))
+        """Read a head that `save` wrote.
+
+        Raises
+        ------
+        Invalid
+            If the file is missing or damaged.
+        """
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                return cls(stored["classes"], stored["coef"], stored["intercept"], float(stored["l2"]))
+        except (OSError, ValueError, KeyError, BadZipFile) as error:
+            raise Invalid(f"The model at {path} is missing or damaged; the next labels train a new one.") from error
 
 
 def about_head(path: Path) -> dict[str, Any]:
@@ -102,6 +115,9 @@ def fit_head(
 
 def choose_strength(features: NDArray[np.floating], targets: NDArray[np.int64], *, seed: int = 0) -> float:
     """The C with the least cross-validated log loss; the default while a class has fewer than two labels."""
+    if len(targets) > SEARCHED:
+        chosen = np.random.default_rng(seed).choice(len(targets), SEARCHED, replace=False)
+        features, targets = features[chosen], targets[chosen]
     folds = min(5, int(np.unique(targets, return_counts=True)[1].min()))
     if folds < 2:
         return DEFAULT_STRENGTH

@@ -15,7 +15,7 @@ from labeling.annotation.answers import Answer, EventId, Outcome, Undone
 from labeling.annotation.claims import Claim
 from labeling.annotation.queue import Queued
 from labeling.db.engine import reading
-from labeling.db.schema import Id
+from labeling.db.values import Id
 from labeling.delivery import exports
 from labeling.delivery.media import media_file
 from labeling.errors import AskwiseError, Invalid, NotAllowed, NotFound
@@ -23,6 +23,8 @@ from labeling.learning.status import Live, live_status, worker_heard
 from labeling.users import require
 from labeling.workspace import Workspace
 
+FRESH = 0.3
+COUNTED = 200
 STATUS = {NotFound: 404, NotAllowed: 403, Invalid: 422}
 
 
@@ -69,7 +71,7 @@ class Claims(BaseModel):
 
     claims: list[Claim]
     live: Live
-    remaining: int
+    remaining: int  # that could be leased beyond these: counted up to COUNTED
 
 
 class Answers(BaseModel):
@@ -88,7 +90,7 @@ class Saved(BaseModel):
 class UndoneView(Undone):
     """What became of an undo, and how things stand."""
 
-    live: Live | None
+    live: Live
 
 
 class UndoRequest(BaseModel):
@@ -115,11 +117,16 @@ def create_api(workspace: Workspace) -> FastAPI:
 
     Actor = Annotated[int, Depends(acting)]
 
-    def live_of(project_id: int | None) -> Live | None:
-        if project_id is None:
-            return None
-        with reading(workspace.engine) as session:
-            return live_status(session, project_id)
+    recent: dict[int, tuple[float, Live]] = {}
+
+    def live_of(project_id: int) -> Live:
+        """How things stand, at most FRESH seconds old: every answer of everybody asks for it."""
+        read, live = recent.get(project_id, (-FRESH, None))
+        if live is None or time.monotonic() - read > FRESH:
+            with reading(workspace.engine) as session:
+                live = live_status(session, project_id)
+            recent[project_id] = (time.monotonic(), live)
+        return live
 
     @api.exception_handler(AskwiseError)
     def in_one_sentence(_request: Request, error: AskwiseError) -> Response:
@@ -177,15 +184,14 @@ def create_api(workspace: Workspace) -> FastAPI:
         )
         with reading(workspace.engine) as session:
             project = require(session, actor, project_id)
-            left = queue.remaining(session, actor, project, time.time())
-            return Claims(claims=leased, live=live_status(session, project_id), remaining=left)
+            left = queue.remaining(session, actor, project, time.time(), at_most=COUNTED)
+            return Claims(claims=leased, live=live_of(project_id), remaining=left)
 
     @api.post("/projects/{project_id}/leases/renew")
     def renew(actor: Actor, project_id: Id, leases: Leases | None = None) -> dict[str, Any]:
         asked = leases.assignment_ids if leases is not None else None
         renewed, expires = queue.renew(workspace, actor, project_id, asked)
-        with reading(workspace.engine) as session:
-            live = live_status(session, project_id)
+        live = live_of(project_id)
         return {"renewed": renewed, "lost": sorted({*(asked or [])} - {*renewed}), "expires": expires, "live": live}
 
     @api.post("/projects/{project_id}/leases/release")
@@ -196,7 +202,7 @@ def create_api(workspace: Workspace) -> FastAPI:
     def submit(actor: Actor, given: Answers) -> Saved:
         outcomes = answers.submit(workspace, actor, given.annotations)
         project_id = next((o.project_id for o in reversed(outcomes) if o.project_id is not None), None)
-        return Saved(annotations=outcomes, live=live_of(project_id))
+        return Saved(annotations=outcomes, live=None if project_id is None else live_of(project_id))
 
     @api.post("/annotations/{event_id}/undo")
     def undo(actor: Actor, event_id: str, how: UndoRequest | None = None) -> UndoneView:
@@ -214,11 +220,13 @@ def create_api(workspace: Workspace) -> FastAPI:
     def media(actor: Actor, item_id: Id, size: Annotated[int | None, Query(ge=16, le=4096)] = None) -> Response:
         found = media_file(workspace, actor, item_id, size)
         # The address names the item, whose content never changes.
-        caching = {
+        headers = {
             "Cache-Control": "private, max-age=31536000, immutable",
             "Content-Security-Policy": "default-src 'none'",
+            "Cross-Origin-Resource-Policy": "same-origin",
+            "X-Content-Type-Options": "nosniff",
         }
-        return FileResponse(found.path, media_type=found.type, headers=caching)
+        return FileResponse(found.path, media_type=found.type, headers=headers)
 
     @api.get("/projects/{project_id}/export")
     def export(actor: Actor, project_id: Id, format: str = "csv") -> Response:

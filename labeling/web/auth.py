@@ -18,6 +18,7 @@ SIGN_IN = (
     "Send a valid API token (`Authorization: Bearer …`; `askwise token NAME` makes one), "
     "or use a browser on the machine that Askwise runs on."
 )
+FORWARDED = {"forwarded", "x-forwarded-for", "x-real-ip"}
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 
 
@@ -51,6 +52,8 @@ class NameTheActor:
             return (
                 await to_thread.run_sync(bearer, self._workspace, token.strip()) if scheme.lower() == "bearer" else None
             )
+        if FORWARDED & headers.keys():  # a proxy on this machine speaks for somebody elsewhere
+            return None
         client = (scope.get("client") or ("", 0))[0]
         origin = headers.get("origin", "")
         here = [client, _host(headers.get("host", "")), *([_host(origin.partition("://")[2])] if origin else [])]

@@ -16,6 +16,7 @@ from labeling.web import current
 from labeling.web.api import create_api
 from labeling.web.auth import NameTheActor
 from labeling.web.embedded import EmbeddedWorker
+from labeling.web.nodelay import AnswerAtOnce
 from labeling.workspace import Workspace, open_workspace
 
 HERE = Path(__file__).parent
@@ -37,7 +38,7 @@ def app_options(workspace: Workspace | None = None, *, with_worker: bool = True)
     return {
         "script_path": HERE / "pages" / "main.py",
         "routes": [Mount("/api/v1", app=create_api(served))],
-        "middleware": [Middleware(NameTheActor, workspace=served)],
+        "middleware": [Middleware(AnswerAtOnce), Middleware(NameTheActor, workspace=served)],
         "lifespan": lifespan,
     }
 

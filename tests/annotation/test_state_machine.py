@@ -39,17 +39,24 @@ from labeling.projects import update_settings
 from labeling.workspace import open_workspace
 from tests.db.small_project import SmallProject, new_event, not_waiting_for_the_disk
 
-EXAMPLES = int(os.environ.get("ASKWISE_STATE_MACHINE_EXAMPLES", "25"))
+EXAMPLES = int(os.environ.get("ASKWISE_STATE_MACHINE_EXAMPLES", "60"))
 STEPS = 40
-ITEMS = 4
-PEOPLE = 3
+ITEMS = 2  # few, so that people meet
+PEOPLE = 2
 LEASE_SECONDS = 180.0
 
+Said = tuple[str, int | None]  # verdict and which class
+
 PERSON = st.integers(0, PEOPLE - 1)
-PICK = st.integers(0, 10_000)  # of whatever there is, counted round
+PICK = st.integers(0, 7)  # of whatever there is, the newest first
+LATER = st.sampled_from([0.0, 60.0, LEASE_SECONDS, LEASE_SECONDS + 1])  # it runs up to its expiry
+ACTOR = st.sampled_from([None, None, None, 0, 1])  # None: whose it is
 PICKS = st.lists(PICK, max_size=3)
 TAB = st.sampled_from(["tab 1", "tab 2"])
-SAID = st.sampled_from([("label", 0), ("label", 1), ("label", 0), ("skip", None), ("unsure", None), ("label", None)])
+SAID = st.sampled_from(
+    [("label", 0), ("label", 1), ("label", 0), ("label", 1), ("skip", None), ("unsure", None), ("label", None)]
+)
+WORDS = st.lists(SAID, min_size=1, max_size=3)
 
 
 @dataclass
@@ -73,6 +80,19 @@ class Given:
     item: int
     lease: int
     changed: str | None = None
+
+
+@dataclass
+class Shift:
+    """Claim items, now or a while later, perhaps in exchange for others, and answer as many as there are words for."""
+
+    person: int
+    count: int
+    client: str
+    resume: bool
+    exchanged: list[int]
+    later: float
+    said: list[Said]
 
 
 class Labeling(RuleBasedStateMachine):
@@ -136,7 +156,7 @@ class Labeling(RuleBasedStateMachine):
         return ranked[0][0]
 
     def some(self, things: Any, pick: int) -> Any:
-        return list(things)[pick % len(things)]
+        return list(things)[-1 - pick % len(things)]
 
     def user(self, person: int) -> int:
         return self.small.people[person]
@@ -153,7 +173,7 @@ class Labeling(RuleBasedStateMachine):
             if (lease.user, lease.item, lease.state) == (user, item, "open"):
                 lease.state = "answered"
 
-    def answer(self, said: tuple[str, int | None], **how: Any) -> Answer:
+    def answer(self, said: Said, **how: Any) -> Answer:
         verdict, index = said
         class_id = None if index is None else self.small.classes[index]
         return Answer(event_id=new_event(), verdict=verdict, class_id=class_id, **how)
@@ -171,8 +191,19 @@ class Labeling(RuleBasedStateMachine):
         self.overlap = overlap
         update_settings(self.small.workspace, self.small.owner, self.small.id, {"overlap": overlap})
 
-    @rule(person=PERSON, count=st.integers(1, 3), client=TAB, resume=st.booleans(), exchanged=PICKS)
-    def claim(self, person: int, count: int, client: str, resume: bool, exchanged: list[int]) -> None:
+    @rule(
+        shifts=st.lists(
+            st.builds(Shift, PERSON, st.integers(1, 3), TAB, st.booleans(), PICKS, LATER, WORDS), max_size=4
+        )
+    )
+    def work(self, shifts: list[Shift]) -> None:
+        for shift in shifts:
+            self.claim(**vars(shift))
+
+    def claim(
+        self, person: int, count: int, client: str, resume: bool, exchanged: list[int], later: float, said: list[Said]
+    ) -> None:
+        self.now += later
         user = self.user(person)
         back = [self.some(self.leases, pick) for pick in exchanged] if self.leases else []
         for i in back:
@@ -192,19 +223,19 @@ class Labeling(RuleBasedStateMachine):
             self.leases[i].client, self.leases[i].expires = client, self.now + LEASE_SECONDS
         for new in claims[len(held) :]:
             self.note(new, user, client)
+        for claim, words in zip(claims, said, strict=False):
+            self.save_under(claim.assignment_id, words, user, "")
 
     @precondition(lambda self: self.leases)
-    @rule(
-        pick=PICK,
-        said=SAID,
-        actor=st.one_of(st.none(), st.none(), PERSON),
-        token=st.sampled_from(["", "", "", "wrong "]),
-    )
-    def save(self, pick: int, said: tuple[str, int | None], actor: int | None, token: str) -> None:
-        """Answer under a lease: a running, lapsed, answered or returned one, mostly one's own."""
-        i = self.some(self.leases, pick)
+    @rule(pick=PICK, late=st.booleans(), said=SAID, actor=ACTOR, token=st.sampled_from(["", "", "", "", "", "wrong "]))
+    def save(self, pick: int, late: bool, said: Said, actor: int | None, token: str) -> None:
+        """Answer under a lease that need not be new: a running, lapsed, answered or returned one, mostly one's own."""
+        lapsed = [i for i, lease in self.leases.items() if lease.state == "open" and lease.expires <= self.now]
+        i = self.some(lapsed if late and lapsed else self.leases, pick)
+        self.save_under(i, said, self.leases[i].user if actor is None else self.user(actor), token)
+
+    def save_under(self, i: int, said: Said, user: int, token: str) -> None:
         lease = self.leases[i]
-        user = lease.user if actor is None else self.user(actor)
         admitted = (
             user == lease.user and not token and not self.standing(lease.item, user) and lease.state != "answered"
         )
@@ -218,15 +249,19 @@ class Labeling(RuleBasedStateMachine):
             self.given[sent.event_id] = Given(sent, user, lease.item, i)
 
     @precondition(lambda self: self.given)
-    @rule(pick=PICK, actor=st.one_of(st.none(), PERSON))
-    def save_again(self, pick: int, actor: int | None) -> None:
+    @rule(pick=PICK, actor=st.one_of(st.none(), PERSON), client=TAB)
+    def repeat(self, pick: int, actor: int | None, client: str) -> None:
+        """Send an answer again, and an undo, as after a lost connection."""
+        if self.undone:
+            event, undo_id = self.some(self.undone, pick)
+            self.withdraw(event, undo_id, client, None)
         given = self.some(self.given.values(), pick)
         user = given.user if actor is None else self.user(actor)
         assert self.submit(user, given.sent) == ("repeated" if user == given.user else "refused")
 
     @precondition(lambda self: self.given)
-    @rule(pick=PICK, said=SAID, actor=st.one_of(st.none(), st.none(), PERSON))
-    def correct(self, pick: int, said: tuple[str, int | None], actor: int | None) -> None:
+    @rule(pick=PICK, said=SAID, actor=ACTOR)
+    def correct(self, pick: int, said: Said, actor: int | None) -> None:
         event = self.some(self.given, pick)
         given = self.given[event]
         user = given.user if actor is None else self.user(actor)
@@ -240,16 +275,10 @@ class Labeling(RuleBasedStateMachine):
             self.given[sent.event_id] = Given(sent, user, given.item, given.lease)
 
     @precondition(lambda self: self.given)
-    @rule(pick=PICK, named=st.booleans(), client=TAB, actor=st.one_of(st.none(), st.none(), PERSON))
+    @rule(pick=PICK, named=st.booleans(), client=TAB, actor=ACTOR)
     def undo(self, pick: int, named: bool, client: str, actor: int | None) -> None:
         event = self.some(self.given, pick)
         self.withdraw(event, new_event() if named else None, client, actor)
-
-    @precondition(lambda self: self.undone)
-    @rule(pick=PICK, client=TAB)
-    def undo_again(self, pick: int, client: str) -> None:
-        event, undo_id = self.some(self.undone, pick)
-        self.withdraw(event, undo_id, client, None)
 
     def withdraw(self, event: str, undo_id: str | None, client: str, actor: int | None) -> None:
         given = self.given[event]
@@ -302,13 +331,10 @@ class Labeling(RuleBasedStateMachine):
         for i in back:
             self.leases[i].state = "released"
 
-    @rule(seconds=st.sampled_from([60.0, LEASE_SECONDS, LEASE_SECONDS + 1]))
-    def wait(self, seconds: float) -> None:
-        """Let time pass; a lease runs up to its expiry and not a moment longer."""
-        self.now += seconds
-
-    @rule()
-    def retrain(self) -> None:
+    @rule(restarted=st.booleans())
+    def retrain(self, restarted: bool) -> None:
+        if restarted:
+            self.restart()
         job = self.small.learn()
         assert (job.state, job.error) == (JobState.DONE, "")
         labels = [label for item in self.small.items if (label := self.label(item)) is not None]
@@ -328,7 +354,6 @@ class Labeling(RuleBasedStateMachine):
             self.ranked = list(entries.all())
         assert sorted(self.ranked) == [i for i in self.small.items if len(self.votes(i)) < self.overlap]
 
-    @rule()
     def restart(self) -> None:
         self.small.workspace.engine.dispose()
         self.small = replace(self.small, workspace=not_waiting_for_the_disk(open_workspace(self.root)))

@@ -1,15 +1,8 @@
 """Sixty digits by keyboard in real Chromium on the real application: from key press to the next item painted."""
 
-import sys
-import tempfile
-from pathlib import Path
-from statistics import quantiles
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
-
 from playwright.sync_api import sync_playwright
 
-from tests.benchmarks.report import machine
+from tests.benchmarks.report import in_ms, machine, scratch
 from tests.browser.driving import launch
 from tests.browser.test_the_loop import DigitsExpert
 from tests.serving import serve
@@ -18,8 +11,8 @@ LABELS = 60
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        served = serve(Path(folder) / "workspace", verb="demo")
+    with scratch() as root, sync_playwright() as playwright:
+        served = serve(root, verb="demo")
         browser = launch(playwright)
         try:
             person = DigitsExpert(browser.new_page(viewport={"width": 1400, "height": 900}), served)
@@ -32,9 +25,9 @@ def main() -> None:
         finally:
             browser.close()
             served.stop()
-    cuts = quantiles(times, n=20, method="inclusive")
     print(machine())
-    print(f"key press to next item painted, {len(times)} presses, ms: p50 {cuts[9]:.1f}, p95 {cuts[18]:.1f} (bar 50)")
+    print(f"key press to next item painted, {len(times)} presses, median / 95th percentile in ms: ", end="")
+    print(in_ms([milliseconds / 1000 for milliseconds in times]), "(bar 50)")
     print(f"worst {max(times):.1f} ms; {live['labels']} labels saved; {live['model_version']} model versions (bar 5)")
 
 

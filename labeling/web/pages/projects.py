@@ -10,6 +10,7 @@ from streamlit.typing import UploadedFile
 
 from labeling import projects
 from labeling.db.schema import Job, Role
+from labeling.db.values import MAX_NAME
 from labeling.errors import AskwiseError
 from labeling.intake.import_job import request_digits, request_import
 from labeling.learning import insights
@@ -39,7 +40,7 @@ def add_digits() -> None:
 def new_project() -> None:
     """Ask for what a project needs."""
     with st.form("new_project", border=False, enter_to_submit=False):
-        name = st.text_input("Name", max_chars=projects.MAX_NAME, placeholder="Street signs")
+        name = st.text_input("Name", max_chars=MAX_NAME, placeholder="Street signs")
         classes = st.text_area(
             "Classes", height=110, placeholder="stop\nyield\nspeed limit",
             help="One per line, or separated by commas. Leave it empty where the folders of your zip name them.",
