@@ -9,6 +9,7 @@ from sqlmodel import Session, col, select, update
 
 from labeling.db.engine import reading, writing
 from labeling.db.schema import Job, JobKind, JobState, Worker
+from labeling.users import require
 from labeling.workspace import Workspace
 
 STALE_SECONDS = 10.0  # a running job that was not heard of for this long is another worker's to take
@@ -132,6 +133,14 @@ def latest(session: Session, project_id: int, kind: JobKind) -> Job | None:
     """The newest job of a kind that has begun."""
     query = select(Job).where(Job.project_id == project_id, Job.kind == kind, col(Job.started).is_not(None))
     return session.exec(query.order_by(col(Job.started).desc()).limit(1)).first()
+
+
+def newest(workspace: Workspace, actor_id: int, project_id: int, kind: JobKind) -> Job | None:
+    """The job of a kind that runs or waits in a project of the acting user's, else the last that ended."""
+    with reading(workspace.engine) as session:
+        require(session, actor_id, project_id)
+        waiting = [job for job in unfinished(session, project_id) if job.kind is kind]
+        return waiting[0] if waiting else latest(session, project_id, kind)
 
 
 def unfinished(session: Session, project_id: int) -> list[Job]:

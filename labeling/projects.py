@@ -41,6 +41,22 @@ class ProjectSummary(BaseModel):
     class_count: int
 
 
+class ClassView(BaseModel):
+    """A class to choose."""
+
+    id: int
+    name: str
+    key: str | None
+    description: str
+
+
+class ProjectDetail(ProjectSummary):
+    """A project in full; the classes are those that can be chosen, in their order."""
+
+    classes: list[ClassView]
+    settings: Settings
+
+
 def settings_of(project: Project) -> Settings:
     """The project's settings."""
     return Settings(**project.settings)
@@ -127,11 +143,13 @@ def list_projects(workspace: Workspace, actor_id: int) -> list[ProjectSummary]:
         return [_summary(session, project, member.role) for project, member in session.exec(query).all()]
 
 
-def read_project(workspace: Workspace, actor_id: int, project_id: int) -> ProjectSummary:
+def read_project(workspace: Workspace, actor_id: int, project_id: int) -> ProjectDetail:
     """One project as the acting user sees it."""
     with reading(workspace.engine) as session:
         project = require(session, actor_id, project_id)
-        return _summary(session, project, session.get_one(Membership, (project_id, actor_id)).role)
+        summary = _summary(session, project, session.get_one(Membership, (project_id, actor_id)).role)
+        classes = [ClassView.model_validate(c.model_dump()) for c in classes_of(session, project_id) if not c.retired]
+        return ProjectDetail(**summary.model_dump(), classes=classes, settings=settings_of(project))
 
 
 def find_project(workspace: Workspace, actor_id: int, name_or_id: str) -> int:

@@ -78,7 +78,7 @@ def open_workspace(path: str | Path | None = None, *, create: bool = True) -> Wo
     if not root.is_dir():
         if not create:
             raise NotFound(f"There is no workspace at {root}; `askwise demo` makes one to try.")
-        root.mkdir(parents=True)
+        root.mkdir(parents=True, exist_ok=True)  # another process may make it at this very moment
     engine = connect(os.environ.get("ASKWISE_DATABASE_URL") or f"sqlite:///{root / 'askwise.db'}")
     migrations.upgrade(engine)
     return Workspace(root, engine)

@@ -108,7 +108,7 @@ def test_a_token_is_shown_once_and_can_be_ended(opened: Workspace):
     assert bearer(opened, made["token"]) is None
 
 
-def test_the_doctor_says_what_is_there(here: Path):
+def test_the_doctor_says_what_is_there(here: Path, opened: Workspace):
     checks = as_json("doctor")
     assert checks["version"] == __version__
     assert checks["sqlite"] == sqlite3.sqlite_version
@@ -150,7 +150,7 @@ def test_the_workspace_can_be_named_on_the_command(here: Path, tmp_path: Path):
     ],
 )
 def test_an_error_is_one_sentence_and_no_traceback(
-    here: Path, words: list[str], sentence: str, failed: Callable[..., str]
+    opened: Workspace, words: list[str], sentence: str, failed: Callable[..., str]
 ):
     assert sentence in failed(*words)
 

@@ -197,6 +197,12 @@ def remaining(session: Session, actor_id: int, project: Project, now: float, *, 
     return session.exec(select(func.count()).select_from(eligible)).one()
 
 
+def count_remaining(workspace: Workspace, actor_id: int, project_id: int, *, at_most: int | None = None) -> int:
+    """How many items could be leased to the acting user now; see `remaining`."""
+    with reading(workspace.engine) as session:
+        return remaining(session, actor_id, require(session, actor_id, project_id), time.time(), at_most=at_most)
+
+
 def has_room(session: Session, assignment: Assignment, overlap: int, now: float) -> bool:
     """Whether an answer under this assignment would keep its item within the overlap."""
     others = (

@@ -18,7 +18,8 @@ WAL_SAFE_FROM = (3, 51, 3)
 BUSY_SECONDS = 30
 WRITERS_LOCK = 0x61736B77697365  # "askwise": the advisory lock that PostgreSQL's writers take in turn
 
-_writers: dict[str, threading.RLock] = {}
+_writers: dict[str, threading.Lock] = {}
+_thread = threading.local()
 
 
 def connect(url: str) -> Engine:
@@ -30,7 +31,7 @@ def connect(url: str) -> Engine:
     )
     journal = "WAL" if sqlite3.sqlite_version_info >= WAL_SAFE_FROM else "TRUNCATE"
     # One lock for the writers of this process: they queue in turn, where SQLite's own waiting is a lottery of sleeps.
-    _writers.setdefault(str(engine.url), threading.RLock())
+    _writers.setdefault(str(engine.url), threading.Lock())
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:
@@ -53,7 +54,7 @@ def connect(url: str) -> Engine:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
     """A short transaction that only reads. With a rollback journal a long one would keep writers waiting."""
-    with Session(engine, expire_on_commit=False) as session:
+    with _alone(), Session(engine, expire_on_commit=False) as session:
         yield session
 
 
@@ -65,6 +66,7 @@ def writing(engine: Engine) -> Iterator[Session]:
     The block begins when its turn has come, so a clock is read inside it.
     """
     with (
+        _alone(),
         _writers.get(str(engine.url), nullcontext()),
         Session(engine.execution_options(writes=True), expire_on_commit=False) as session,
         session.begin(),
@@ -73,3 +75,18 @@ def writing(engine: Engine) -> Iterator[Session]:
         if engine.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": WRITERS_LOCK})
         yield session
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Hold that a thread has one transaction at a time.
+
+    With a rollback journal, a second one inside the first waits for a writer that waits for the first to end.
+    """
+    if getattr(_thread, "busy", False):
+        raise RuntimeError("Transactions do not nest: end the one that this thread has open before beginning another.")
+    _thread.busy = True
+    try:
+        yield
+    finally:
+        _thread.busy = False

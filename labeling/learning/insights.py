@@ -74,13 +74,6 @@ class Insights(BaseModel):
     curve: list[CurvePoint]
 
 
-def live(workspace: Workspace, actor_id: int, project_id: int) -> Live:
-    """How learning stands in a project."""
-    with reading(workspace.engine) as session:
-        require(session, actor_id, project_id)
-        return live_status(session, project_id)
-
-
 def read_insights(workspace: Workspace, actor_id: int, project_id: int) -> Insights:
     """How labeling and learning went so far.
 

@@ -90,6 +90,13 @@ def live_status(session: Session, project_id: int) -> Live:
     )
 
 
+def read_live(workspace: Workspace, actor_id: int, project_id: int) -> Live:
+    """How learning stands in a project."""
+    with reading(workspace.engine) as session:
+        require(session, actor_id, project_id)
+        return live_status(session, project_id)
+
+
 def versions(workspace: Workspace, actor_id: int, project_id: int) -> list[VersionReport]:
     """Every model version, oldest first, with its record on answers it had not seen when they came in."""
     with reading(workspace.engine) as session:

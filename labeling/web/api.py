@@ -14,13 +14,11 @@ from labeling.annotation import answers, queue
 from labeling.annotation.answers import Answer, EventId, Outcome, Undone
 from labeling.annotation.claims import Claim
 from labeling.annotation.queue import Queued
-from labeling.db.engine import reading
 from labeling.db.values import Id
 from labeling.delivery import exports
 from labeling.delivery.media import media_file
 from labeling.errors import AskwiseError, Invalid, NotAllowed, NotFound
-from labeling.learning.status import Live, live_status, worker_heard
-from labeling.users import require
+from labeling.learning.status import Live, read_live, worker_heard
 from labeling.workspace import Workspace
 
 FRESH = 0.3
@@ -37,20 +35,9 @@ class NewProject(BaseModel):
     settings: dict[str, Any] = {}
 
 
-class ClassView(BaseModel):
-    """A class as clients need it."""
+class ProjectView(projects.ProjectDetail):
+    """A project in full, and how things stand in it."""
 
-    id: int
-    name: str
-    key: str | None
-    description: str
-
-
-class ProjectView(projects.ProjectSummary):
-    """A project in full."""
-
-    classes: list[ClassView]
-    settings: projects.Settings
     remaining: int  # items that could be leased to the acting user now
     model_version: int | None
     ranking_age: float | None  # seconds
@@ -119,12 +106,11 @@ def create_api(workspace: Workspace) -> FastAPI:
 
     recent: dict[int, tuple[float, Live]] = {}
 
-    def live_of(project_id: int) -> Live:
+    def live_of(actor: int, project_id: int) -> Live:
         """How things stand, at most FRESH seconds old: every answer of everybody asks for it."""
         read, live = recent.get(project_id, (-FRESH, None))
         if live is None or time.monotonic() - read > FRESH:
-            with reading(workspace.engine) as session:
-                live = live_status(session, project_id)
+            live = read_live(workspace, actor, project_id)
             recent[project_id] = (time.monotonic(), live)
         return live
 
@@ -157,21 +143,11 @@ def create_api(workspace: Workspace) -> FastAPI:
 
     @api.get("/projects/{project_id}")
     def read_project(actor: Actor, project_id: Id) -> ProjectView:
-        summary = projects.read_project(workspace, actor, project_id)
-        with reading(workspace.engine) as session:
-            project = require(session, actor, project_id)
-            classes = [
-                ClassView(id=c.id or 0, name=c.name, key=c.key, description=c.description)
-                for c in projects.classes_of(session, project_id)
-                if not c.retired
-            ]
-            live = live_status(session, project_id)
-            remaining = queue.remaining(session, actor, project, time.time())
+        detail = projects.read_project(workspace, actor, project_id)
+        live = read_live(workspace, actor, project_id)
         return ProjectView(
-            **summary.model_dump(),
-            classes=classes,
-            settings=projects.settings_of(project),
-            remaining=remaining,
+            **detail.model_dump(),
+            remaining=queue.count_remaining(workspace, actor, project_id),
             model_version=live.model_version,
             live=live,
             ranking_age=None if live.ranked is None else time.time() - live.ranked,
@@ -182,16 +158,14 @@ def create_api(workspace: Workspace) -> FastAPI:
         leased = queue.claim(
             workspace, actor, project_id, asked.count, client=asked.client, resume=asked.resume, release=asked.release
         )
-        with reading(workspace.engine) as session:
-            project = require(session, actor, project_id)
-            left = queue.remaining(session, actor, project, time.time(), at_most=COUNTED)
-            return Claims(claims=leased, live=live_of(project_id), remaining=left)
+        left = queue.count_remaining(workspace, actor, project_id, at_most=COUNTED)
+        return Claims(claims=leased, live=live_of(actor, project_id), remaining=left)
 
     @api.post("/projects/{project_id}/leases/renew")
     def renew(actor: Actor, project_id: Id, leases: Leases | None = None) -> dict[str, Any]:
         asked = leases.assignment_ids if leases is not None else None
         renewed, expires = queue.renew(workspace, actor, project_id, asked)
-        live = live_of(project_id)
+        live = live_of(actor, project_id)
         return {"renewed": renewed, "lost": sorted({*(asked or [])} - {*renewed}), "expires": expires, "live": live}
 
     @api.post("/projects/{project_id}/leases/release")
@@ -202,13 +176,13 @@ def create_api(workspace: Workspace) -> FastAPI:
     def submit(actor: Actor, given: Answers) -> Saved:
         outcomes = answers.submit(workspace, actor, given.annotations)
         project_id = next((o.project_id for o in reversed(outcomes) if o.project_id is not None), None)
-        return Saved(annotations=outcomes, live=None if project_id is None else live_of(project_id))
+        return Saved(annotations=outcomes, live=None if project_id is None else live_of(actor, project_id))
 
     @api.post("/annotations/{event_id}/undo")
     def undo(actor: Actor, event_id: str, how: UndoRequest | None = None) -> UndoneView:
         how = how or UndoRequest()
         undone = answers.undo(workspace, actor, event_id, undo_id=how.event_id, client=how.client)
-        return UndoneView(**undone.model_dump(), live=live_of(undone.project_id))
+        return UndoneView(**undone.model_dump(), live=live_of(actor, undone.project_id))
 
     @api.get("/projects/{project_id}/queue")
     def upcoming(

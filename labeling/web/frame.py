@@ -7,10 +7,8 @@ from pathlib import Path
 import streamlit as st
 
 from labeling import jobs, projects
-from labeling.db.engine import reading
 from labeling.db.schema import Job, JobKind
 from labeling.projects import ProjectSummary
-from labeling.users import require
 from labeling.web import current
 
 PAGES = Path(__file__).parent / "pages"
@@ -96,10 +94,7 @@ def empty(icon: str, title: str, text: str) -> st.delta_generator.DeltaGenerator
 
 def newest_import(project_id: int) -> Job | None:
     """The import that runs or waits in a project, else the last that ended."""
-    with reading(current.workspace().engine) as session:
-        require(session, current.actor(), project_id)
-        waiting = [job for job in jobs.unfinished(session, project_id) if job.kind is JobKind.IMPORT]
-        return waiting[0] if waiting else jobs.latest(session, project_id, JobKind.IMPORT)
+    return jobs.newest(current.workspace(), current.actor(), project_id, JobKind.IMPORT)
 
 
 def import_progress(job: Job) -> None:

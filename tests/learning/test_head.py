@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from sklearn.linear_model import LogisticRegression
 
+from labeling.errors import Invalid
 from labeling.learning.head import DEFAULT_STRENGTH, STRENGTHS, LinearHead, choose_strength, fit_head
 
 NUMBERS = st.floats(-1e6, 1e6)
@@ -105,7 +106,7 @@ def test_a_file_that_would_run_code_on_load_is_not_read(tmp_path: Path):
 
     trap = np.array([Trap()], dtype=object)
     np.savez(tmp_path / "head.npz", classes=trap, coef=trap, intercept=trap, l2=np.float64(1))
-    with pytest.raises(ValueError, match="allow_pickle"):
+    with pytest.raises(Invalid, match="damaged"):
         LinearHead.load(tmp_path / "head.npz")
     assert not (tmp_path / "sprung").exists()
 

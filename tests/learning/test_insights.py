@@ -9,7 +9,7 @@ from labeling.db.engine import writing
 from labeling.db.schema import Annotation, LabelClass, ModelState
 from labeling.errors import NotFound
 from labeling.learning import insights
-from labeling.learning.status import VersionReport
+from labeling.learning.status import VersionReport, read_live
 from labeling.workspace import Workspace
 from tests.db.small_project import SmallProject, add_user
 
@@ -122,7 +122,7 @@ def test_another_projects_answers_are_not_counted(project: SmallProject) -> None
 
 def test_a_stranger_sees_nothing(project: SmallProject) -> None:
     stranger = add_user(project.workspace, "stranger")
-    for read in (insights.live, insights.people, insights.read_insights):
+    for read in (read_live, insights.people, insights.read_insights):
         with pytest.raises(NotFound):
             read(project.workspace, stranger, project.id)
 

@@ -2,9 +2,7 @@
 
 import streamlit as st
 
-from labeling.db.engine import reading
-from labeling.projects import classes_of, read_project, settings_of
-from labeling.users import require
+from labeling.projects import read_project
 from labeling.web import current, frame
 from labeling.web.components.labeller import labeller
 
@@ -36,11 +34,9 @@ if not project.items:
                 frame.go_to("projects")
     st.stop()
 
-with reading(current.workspace().engine) as session:
-    settings = settings_of(require(session, current.actor(), project.id))
-    classes = [c.model_dump() for c in classes_of(session, project.id) if not c.retired]
+detail = read_project(current.workspace(), current.actor(), project.id)
 
-if not classes:
+if not detail.classes:
     with frame.empty(
         "category",
         f"“{frame.plain(project.name)}” has no classes yet",
@@ -55,8 +51,8 @@ labeller(
         "id": project.id,
         "name": project.name,
         "guidelines": project.guidelines,
-        "classes": classes,
-        "show_suggestion": settings.suggestions == "show",
+        "classes": [c.model_dump() for c in detail.classes],
+        "show_suggestion": detail.settings.suggestions == "show",
         "person": current.actor(),
     },
     key=f"labeller-{project.id}",

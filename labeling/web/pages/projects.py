@@ -14,6 +14,7 @@ from labeling.db.values import MAX_NAME
 from labeling.errors import AskwiseError
 from labeling.intake.import_job import request_digits, request_import
 from labeling.learning import insights
+from labeling.learning.status import read_live
 from labeling.projects import ProjectSummary
 from labeling.web import current, frame
 from labeling.web.frame import plain
@@ -114,7 +115,7 @@ def cards() -> None:
 
 def card(project: ProjectSummary) -> None:
     """One project: how far it is, and where to go from here."""
-    live = insights.live(current.workspace(), current.actor(), project.id)
+    live = read_live(current.workspace(), current.actor(), project.id)
     job = frame.newest_import(project.id)
     running = job if job is not None and job.finished is None else None
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
