@@ -22,7 +22,7 @@ from labeling.learning.status import Live, read_live, worker_heard
 from labeling.workspace import Workspace
 
 FRESH = 0.3
-COUNTED = 200
+COUNTED = 50
 STATUS = {NotFound: 404, NotAllowed: 403, Invalid: 422}
 
 

@@ -1,6 +1,7 @@
 """One process, one port: pages, API, media, sign-in and worker as one Streamlit app."""
 
 import os
+import sys
 import tomllib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,6 +25,8 @@ HERE = Path(__file__).parent
 
 def app_options(workspace: Workspace | None = None, *, with_worker: bool = True) -> dict[str, Any]:
     """What `st.App` is made of: the script, the API, the sign-in, and the worker in its lifespan."""
+    # A thread that saves lets go of the interpreter at each statement; it must not wait 5 ms to get it back.
+    sys.setswitchinterval(0.0005)
     served = workspace or open_workspace()
     current.serve(served)
 

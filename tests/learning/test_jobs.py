@@ -4,6 +4,7 @@ import os
 import socket
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from sqlmodel import select
@@ -171,9 +172,8 @@ def test_the_jobs_of_a_worker_that_is_gone_from_this_machine_are_free_at_once(sm
 
 
 def test_nothing_to_do_takes_no_write_lock(small: SmallProject):
-    with writing(small.workspace.engine) as session:
-        session.connection()
-        assert jobs.take(small.workspace, "a") is None
+    with writing(small.workspace.engine), ThreadPoolExecutor(1) as another:
+        assert another.submit(jobs.take, small.workspace, "a").result() is None
 
 
 def test_a_choice_of_jobs_can_be_narrowed(small: SmallProject):
