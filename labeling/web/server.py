@@ -1,6 +1,7 @@
 """One process, one port: pages, API, media, sign-in and worker as one Streamlit app."""
 
 import os
+import socket
 import sys
 import tomllib
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ import streamlit as st
 from starlette.middleware import Middleware
 from starlette.routing import Mount
 
-from labeling.errors import NotFound
+from labeling.errors import Invalid, NotFound
 from labeling.web import current
 from labeling.web.api import create_api
 from labeling.web.auth import NameTheActor
@@ -53,12 +54,37 @@ def create_app(workspace: str | Path | Workspace | None = None, *, with_worker: 
 
 
 def run(workspace: Workspace, *, port: int | None = None, address: str | None = None, with_worker: bool = True) -> None:
-    """Serve a workspace until stopped. The port is ASKWISE_PORT, then 8501, when None."""
+    """Serve a workspace until stopped. The port is ASKWISE_PORT, then 8501, when None.
+
+    Raises
+    ------
+    Invalid
+        If the port is no number, or is taken.
+    """
     settings = _settings()
-    settings["server.port"] = port or int(os.environ.get("ASKWISE_PORT", "8501"))
+    settings["server.port"] = port = port or _default_port()
     if address is not None:
         settings["server.address"] = address
+    _check_free(settings["server.address"], port)
     create_app(workspace, with_worker=with_worker).run(config=settings)
+
+
+def _default_port() -> int:
+    given = os.environ.get("ASKWISE_PORT") or "8501"
+    if not given.isdecimal() or not 0 < int(given) < 65536:
+        raise Invalid(f"ASKWISE_PORT is “{given}”; set it to a number from 1 to 65535.")
+    return int(given)
+
+
+def _check_free(address: str, port: int) -> None:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((address, port))
+        except OSError as error:
+            way_out = "stop what uses it, or choose another with --port or ASKWISE_PORT"
+            raise Invalid(f"Nothing can listen on {address}, port {port} ({error.strerror}); {way_out}.") from None
 
 
 def _settings() -> dict[str, Any]:
