@@ -1,12 +1,10 @@
 """The safe opener: what goes in, what comes out, and what happens to the child."""
 
-import _thread
 import os
 import signal
 import subprocess
 import sys
 import textwrap
-import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -311,9 +309,13 @@ def test_answers_to_an_interrupted_batch_are_not_taken_for_those_to_the_next(hos
     wide = encode(Image.new("L", (9, 1)))
     with ImageOpener(program=hostile_child) as opener:
         opener.open(wide)
-        threading.Timer(0.3, _thread.interrupt_main).start()
-        with pytest.raises(KeyboardInterrupt):
-            opener.open_many([b"slow", b"slow"])
+        press_ctrl_c = signal.signal(signal.SIGALRM, signal.default_int_handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.1)  # a true signal: it reaches a wait that is under way
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                opener.open_many([b"slow", b"slow"])
+        finally:
+            signal.signal(signal.SIGALRM, press_ctrl_c)
         assert opener.open(wide).width == 9
 
 
