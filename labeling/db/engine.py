@@ -18,7 +18,7 @@ WAL_SAFE_FROM = (3, 51, 3)
 BUSY_SECONDS = 30
 WRITERS_LOCK = 0x61736B77697365  # "askwise": the advisory lock that PostgreSQL's writers take in turn
 
-_writers: dict[str, threading.Lock] = {}
+_writers: dict[str, threading.RLock] = {}
 _thread = threading.local()
 
 
@@ -31,7 +31,7 @@ def connect(url: str) -> Engine:
     )
     journal = "WAL" if sqlite3.sqlite_version_info >= WAL_SAFE_FROM else "TRUNCATE"
     # One lock for the writers of this process: they queue in turn, where SQLite's own waiting is a lottery of sleeps.
-    _writers.setdefault(str(engine.url), threading.Lock())
+    _writers.setdefault(str(engine.url), threading.RLock())
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:

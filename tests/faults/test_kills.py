@@ -25,7 +25,7 @@ from tests.faults.annotators import Annotator
 from tests.faults.audit import audit
 from tests.serving import Pool, Served, add_items, prepare, processes_of, serve, serving, spawn
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(7200)]
 
 WEB_KILLS = int(os.environ.get("ASKWISE_WEB_KILLS", "6"))
 WORKER_KILLS = int(os.environ.get("ASKWISE_WORKER_KILLS", "6"))

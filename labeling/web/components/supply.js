@@ -87,6 +87,9 @@ class Supply {
     } catch (failure) {
       if (!(failure instanceof Failure)) throw failure;
       this.failure = failure;
+      // Nothing better came: what was to be exchanged is asked after all, so that work goes on without the server.
+      for (const ask of stale) this.#release.delete(ask.claim.assignment_id);
+      this.asks.push(...stale);
       if (!this.#stopped) this.#lookAgain(this.#patience.next());
     } finally {
       this.#asking = false;
