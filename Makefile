@@ -11,6 +11,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 CORE := $(VENV)/.core-installed
 TEST := $(VENV)/.test-installed
+BENCH := $(VENV)/.bench-installed
 LONG := slow or faults or browser
 
 .DEFAULT_GOAL := help
@@ -48,7 +49,7 @@ browser: $(TEST)
 	fi; \
 	exec $(BIN)/playwright install chromium
 
-bench: browser ## print the figures that the documentation states
+bench: browser $(BENCH) ## print the figures that the documentation states
 	@set -e; for script in tests/benchmarks/bench_*.py; do name=$$(basename "$$script" .py); \
 		echo "== $$name"; $(BIN)/python -m "tests.benchmarks.$$name"; done
 
@@ -60,7 +61,7 @@ wheel: $(CORE) ## dist/askwise-*.whl
 
 constraints: ## write constraints.txt anew, from the newest versions in an empty environment
 	@set -e; fresh=$$(mktemp -d); trap 'rm -rf "$$fresh"' EXIT; \
-	$(PYTHON) -m venv "$$fresh"; "$$fresh/bin/python" -m pip install --quiet '.[test,postgres]'; \
+	$(PYTHON) -m venv "$$fresh"; "$$fresh/bin/python" -m pip install --quiet '.[test,postgres,bench]'; \
 	sed -n '/^#/p' constraints.txt > "$$fresh/list"; \
 	"$$fresh/bin/python" -m pip freeze --exclude askwise | LC_ALL=C sort -f >> "$$fresh/list"; mv "$$fresh/list" constraints.txt
 
@@ -84,3 +85,7 @@ $(CORE): $(BIN)/python pyproject.toml constraints.txt
 $(TEST): $(BIN)/python pyproject.toml constraints.txt
 	$(PIP) install --quiet -c constraints.txt -e '.[test]'
 	@touch $(CORE) $@
+
+$(BENCH): $(TEST)
+	$(PIP) install --quiet -c constraints.txt -e '.[test,bench]'
+	@touch $@

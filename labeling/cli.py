@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -17,7 +17,10 @@ from rich.table import Table
 
 from labeling.db.schema import Role
 from labeling.errors import AskwiseError
-from labeling.verbs import OpenWorkspace
+from labeling.verbs import OpenWorkspace, compare
+
+if TYPE_CHECKING:
+    import pandas
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Active-learning labeling.", pretty_exceptions_enable=False
@@ -159,6 +162,45 @@ def predict(project: str, files: list[Path], workspace: Where = None, as_json: A
 
 
 @app.command()
+def simulate(
+    project: Annotated[str, typer.Argument(help="A project; or a labeled set in a file, .npz or .csv.")],
+    strategy: Annotated[str, typer.Option(help="Strategies, separated by commas.")] = "adaptive,random",
+    budget: Annotated[int, typer.Option(min=1, help="Labels in all.")] = 200,
+    batch: Annotated[int, typer.Option(min=1, help="Labels between two fits.")] = 10,
+    seeds: Annotated[int, typer.Option(min=1, help="Repetitions: 10 for a first look, 20 or more to compare.")] = 10,
+    head: Annotated[Literal["default", "logistic"], typer.Option(help="What learns.")] = "default",
+    oracle: Annotated[
+        Literal["labels", "known"] | None,
+        typer.Option(help="Whose answers: people's labels, or the classes that came with the items."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Write every round of every replay to this CSV file.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Write the learning curves to this SVG file.")] = None,
+    processes: Annotated[int | None, typer.Option(min=0, help="How many at once (default: all processors).")] = None,
+    workspace: Where = None,
+    as_json: AsJson = False,
+) -> None:
+    """Replay labeling with an oracle: the learning curve of each strategy."""
+    from labeling.learning import labeled_sets
+    from labeling.learning.curve_plot import svg_plot
+
+    path = Path(project).expanduser()
+    of_file = path.suffix in labeled_sets.FILES
+    labeled = (
+        labeled_sets.of_file(path) if of_file else OpenWorkspace(workspace, create=False).labeled_set(project, oracle)
+    )
+    names = [name.strip() for name in strategy.split(",") if name.strip()]
+    with _bar() as progress:
+        curves = compare(
+            labeled, names, progress, head=head, budget=budget, batch_size=batch, seeds=seeds, processes=processes
+        )
+    if out is not None:
+        curves.to_csv(out, index=False)
+    if plot is not None:
+        plot.write_text(svg_plot(curves), encoding="utf-8")
+    _print_comparison(curves, labeled.about, as_json)
+
+
+@app.command()
 def token(
     name: str,
     role: Annotated[Role, typer.Option(help="The user's role in every project there is.")] = Role.ANNOTATOR,
@@ -190,6 +232,27 @@ def backup(dest: Path, workspace: Where = None, as_json: AsJson = False) -> None
     with _bar() as progress:
         copied = opened.backup(dest, progress)
     _print({"path": str(dest), "files": copied}, as_json, f"Copied the database and {copied:,} files to {dest}.")
+
+
+def _print_comparison(curves: "pandas.DataFrame", about: str, as_json: bool) -> None:
+    from labeling.learning.curve_plot import text_plot
+    from labeling.learning.curves import in_words, mean_curves, summary, table_in_words, target_of
+
+    if as_json:
+        target, whose = target_of(curves)
+        tables = {"summary": summary(curves), "curves": mean_curves(curves)}
+        rounds = {name: t.astype(object).where(t.notna(), None).to_dict("records") for name, t in tables.items()}
+        _print({"about": about, "target": target, "target_of": whose, **rounds}, True, "")
+        return
+    table = table_in_words(curves)
+    rows = [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
+    shown = Console(soft_wrap=True, highlight=False)
+    shown.print(
+        f"{about[0].upper()}{about[1:]}; {curves['seed'].nunique()} seeds, a part of them held out.", markup=False
+    )
+    shown.print(_table(rows, *rows[0]))
+    shown.print(text_plot(curves), markup=False)
+    shown.print(in_words(curves), markup=False)
 
 
 def _serve(opened: OpenWorkspace, port: int | None, address: str | None = None, with_worker: bool = True) -> None:

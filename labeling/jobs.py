@@ -2,6 +2,7 @@
 
 import socket
 import time
+from collections.abc import Collection
 from typing import Any
 
 import psutil
@@ -14,7 +15,8 @@ from labeling.workspace import Workspace
 
 STALE_SECONDS = 10.0  # a running job that was not heard of for this long is another worker's to take
 FORGET_SECONDS = 60.0  # a worker that was not heard of for this long is gone
-_ORDER = {JobKind.TRAIN: 0, JobKind.IMPORT: 1, JobKind.ENCODE: 2}  # people feel a waiting model most
+_ORDER = {kind: place for place, kind in enumerate((JobKind.TRAIN, JobKind.IMPORT, JobKind.ENCODE, JobKind.SIMULATE))}
+ALL = frozenset(_ORDER)  # in that order: people feel a waiting model most
 
 
 def request(
@@ -27,7 +29,7 @@ def request(
 ) -> Job:
     """Ask for a job in the caller's transaction.
 
-    One training or encoding job waits per project: asking again while it waits returns that one.
+    One job of a kind waits per project, but for imports: asking again while it waits returns that one.
     """
     if kind is not JobKind.IMPORT:
         waiting = select(Job).where(Job.project_id == project_id, Job.kind == kind, Job.state == JobState.QUEUED)
@@ -39,14 +41,22 @@ def request(
     return job
 
 
-def take(workspace: Workspace, worker_id: str, *, only: int | None = None, project_id: int | None = None) -> Job | None:
+def take(
+    workspace: Workspace,
+    worker_id: str,
+    *,
+    only: int | None = None,
+    project_id: int | None = None,
+    kinds: Collection[JobKind] = ALL,
+) -> Job | None:
     """Take the job that should run next, or None. Two jobs of one kind never run at once in a project.
 
     A job whose worker fell silent is queued again first, unless the same work waits already. `only` narrows the
-    choice to one job, `project_id` to one project's.
+    choice to one job, `project_id` to one project's, `kinds` to some kinds of job.
     """
     with reading(workspace.engine) as session:  # the usual answer is "nothing", and costs no write lock
-        if session.exec(select(Job.id).where(_pending(time.time())).limit(1)).first() is None:
+        pending = select(Job.id).where(_pending(time.time()), col(Job.kind).in_(kinds))
+        if session.exec(pending.limit(1)).first() is None:
             return None
     with writing(workspace.engine) as session:
         now = time.time()
@@ -60,7 +70,7 @@ def take(workspace: Workspace, worker_id: str, *, only: int | None = None, proje
                 session.flush()
         running = {(j.project_id, j.kind) for j in jobs if j.state is JobState.RUNNING}
         ready = [j for j in jobs if j.state is JobState.QUEUED and (j.project_id, j.kind) not in running]
-        ready = [j for j in ready if only in (None, j.id) and project_id in (None, j.project_id)]
+        ready = [j for j in ready if only in (None, j.id) and project_id in (None, j.project_id) and j.kind in kinds]
         if not ready:
             return None
         job = min(ready, key=lambda j: (_ORDER[j.kind], j.id or 0))
@@ -98,6 +108,18 @@ def finish(
         "progress": job.progress if error else 1.0,
     }
     session.exec(update(Job).where(_held(job)).values(**values))
+
+
+def cancel(session: Session, job_id: int) -> None:
+    """Give up a job in the caller's transaction, unless it has ended; whoever runs it may publish nothing more."""
+    is_open = (col(Job.id) == job_id) & col(Job.state).in_([JobState.QUEUED, JobState.RUNNING])
+    session.exec(update(Job).where(is_open).values(state=JobState.CANCELLED, finished=time.time()))
+
+
+def is_held(workspace: Workspace, job: Job) -> bool:
+    """Whether a job that was taken is still the taker's to run."""
+    with reading(workspace.engine) as session:
+        return session.exec(select(Job.id).where(_held(job))).first() is not None
 
 
 def _held(job: Job) -> Any:

@@ -24,6 +24,9 @@ class Settings(BaseModel):
 
     overlap: int = Bound(default=1, ge=1, le=100, description="how many people answer an item")
     strategy: str = Bound(default="adaptive", description="which item next")
+    head: Literal["default", "logistic"] = Bound(
+        default="default", description="what learns: logistic regression on the pool's own shape, or on plain features"
+    )
     encoder: str = Bound(default="pixels", description="how an item becomes a vector")
     lease_seconds: int = Bound(default=180, ge=1, le=86_400, description="how long an item is held for a person")
     suggestions: Literal["show", "hide"] = Bound(default="show", description="whether the model's guess is seen")

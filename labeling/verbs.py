@@ -19,11 +19,28 @@ from labeling.workspace import Workspace, backup, open_workspace
 if TYPE_CHECKING:
     import pandas
 
+    from labeling.learning.labeled_sets import LabeledSet, Oracle
+
 Progress = Callable[[float, str], None]
 
 
 def _quiet(_fraction: float, _message: str) -> None:
     pass
+
+
+def compare(
+    labeled: "LabeledSet", strategies: Sequence[str], progress: Progress = _quiet, **options: Any
+) -> "pandas.DataFrame":
+    """`labeling.compare_strategies` on a labeled set; whatever is wrong with it is an `AskwiseError`."""
+    from labeling.learning.simulation import compare_strategies
+    from strategies import StrategyError
+
+    try:
+        return compare_strategies(
+            labeled.features, labeled.targets, strategies=strategies, progress=progress, **options
+        )
+    except StrategyError as error:
+        raise Invalid(str(error)) from error
 
 
 class OpenWorkspace:
@@ -108,6 +125,37 @@ class OpenWorkspace:
 
         paths = [Path(file).expanduser() for file in files]
         return list(predict(self.workspace, self.user_id, self._project(project), paths))
+
+    def labeled_set(self, project: str | int, oracle: "Oracle | None" = None) -> "LabeledSet":
+        """What a simulation would replay: features, and what the oracle answers.
+
+        Parameters
+        ----------
+        oracle : {"labels", "known"}, optional
+            The labels that people gave, or the classes that came with the items (the names of their folders); the
+            former where there are enough of them, unless told otherwise.
+        """
+        from labeling.learning import labeled_sets
+
+        project_id = self._project(project)
+        chosen = oracle or labeled_sets.choose_oracle(
+            labeled_sets.count_answers(self.workspace, self.user_id, project_id)
+        )
+        return labeled_sets.of_project(self.workspace, self.user_id, project_id, chosen)
+
+    def simulate(
+        self,
+        project: str | int,
+        strategies: Sequence[str] = ("adaptive", "random"),
+        *,
+        oracle: "Oracle | None" = None,
+        progress: Progress = _quiet,
+        **options: Any,
+    ) -> "pandas.DataFrame":
+        """Replay labeling with several strategies on a project's own answers; see `labeling.compare_strategies` for the
+        options (``budget``, ``batch_size``, ``seeds``, ``head``, ``processes``) and the columns.
+        """
+        return compare(self.labeled_set(project, oracle), strategies, progress, **options)
 
     def token(self, name: str, role: Role = Role.ANNOTATOR) -> str:
         """Make an API token for a user, who becomes a member of every project there is."""

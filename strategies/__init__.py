@@ -10,6 +10,7 @@ from strategies.base import (
     random_utilities,
     reasons,
     score_in_blocks,
+    variety,
 )
 from strategies.registry import available_strategies, get_strategy
 from strategies.selection import select
@@ -27,4 +28,5 @@ __all__ = [
     "reasons",
     "score_in_blocks",
     "select",
+    "variety",
 ]

@@ -1,7 +1,7 @@
 """What a strategy sees (`Pool`, `Model`), what it answers, and how a pick says why."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 NEEDS = frozenset({"model", "committee", "features"})
 BLOCK = 2**22  # numbers held at once while a pool is scored: 32 MiB of float64
+DENSE = 0.9  # share of the rows of a block that must be asked for, so that it is scored where it lies
 
 
 class StrategyError(ValueError):
@@ -32,6 +33,8 @@ class Pool:
     n_classes : int
     weights : (l,) float, optional
         How much each label counts in a fit; ``None``: all the same.
+    held : (h,) int, optional
+        Rows of the items that people are working on right now: their labels are on the way.
 
     Raises
     ------
@@ -45,6 +48,7 @@ class Pool:
     candidates: NDArray[np.intp]
     n_classes: int
     weights: NDArray[np.float64] | None = None
+    held: NDArray[np.intp] = field(default_factory=lambda: np.empty(0, dtype=np.intp))
 
     def __post_init__(self) -> None:
         # A view, since marking the caller's own matrix read-only would reach beyond this pool.
@@ -53,7 +57,8 @@ class Pool:
         if features.ndim != 2:
             raise StrategyError(f"Features must be a matrix with one row per item, not of shape {features.shape}.")
         object.__setattr__(self, "features", features)
-        for name, limit in (("labeled", len(features)), ("targets", self.n_classes), ("candidates", len(features))):
+        rows = len(features)
+        for name, limit in (("labeled", rows), ("targets", self.n_classes), ("candidates", rows), ("held", rows)):
             object.__setattr__(self, name, _indices(name, getattr(self, name), limit))
         if len(self.labeled) != len(self.targets):
             raise StrategyError(f"There are {len(self.labeled)} labeled rows but {len(self.targets)} targets.")
@@ -117,9 +122,9 @@ class Strategy(Protocol):
         ``"features"``: it reads the pool's features. ``"committee"``: it fits several classifiers of its own to the
         pool's labels, so its call costs several fits.
 
-    A strategy may say more, by two optional methods: ``why(pool, model, rows, class_names) -> list[str]``, a few words
-    on each of the picked ``rows`` (see `reasons`), and ``phase(pool, model) -> str``, what it is doing now (see
-    `phase`).
+    A strategy may say more, by three optional methods: ``why(pool, model, rows, class_names) -> list[str]``, a few
+    words on each of the picked ``rows`` (see `reasons`); ``phase(pool, model) -> str``, what it is doing now (see
+    `phase`); and ``variety(pool, model) -> int``, how far its batches need to be spread out (see `variety`).
     """
 
     name: str
@@ -150,9 +155,36 @@ def phase(strategy: Strategy, pool: Pool, model: Model | None) -> str:
     return strategy.name if own is None else str(own(pool, model))
 
 
+def variety(strategy: Strategy, pool: Pool, model: Model | None) -> int:
+    """The ``diversity`` with which `select` should make batches: for a strategy that does not say, 1, the best."""
+    own = getattr(strategy, "variety", None)
+    return 1 if own is None else int(own(pool, model))
+
+
 def random_utilities(pool: Pool, rng: np.random.Generator) -> NDArray[np.float64]:
     """Uniform numbers in [0, 1), (m,): each belongs to an item's row, whatever the order of the candidates."""
     return rng.random(len(pool.features))[pool.candidates]
+
+
+def predictor(model: Model) -> Callable[[NDArray[Any]], NDArray[np.floating]]:
+    """The model's ``predict_proba``; for a linear model, the same in the precision of the features.
+
+    A float32 pool is not copied to float64 on its way through the model, nor a float16 one.
+    """
+    if not isinstance(model, LinearModel):
+        return model.predict_proba
+    coef, intercept = np.asarray(model.coef), np.asarray(model.intercept)
+
+    def predict(features: NDArray[Any]) -> NDArray[np.floating]:
+        precision = np.float32 if features.dtype in (np.float16, np.float32) else np.float64
+        logits = coef.astype(precision) @ features.T.astype(precision, copy=False)  # (k, n): rows side by side
+        logits += intercept[:, None].astype(precision)
+        logits -= logits.max(axis=0)
+        np.exp(logits, out=logits)
+        logits /= logits.sum(axis=0)
+        return logits.T
+
+    return predict
 
 
 def score_in_blocks(
@@ -168,10 +200,25 @@ def score_in_blocks(
     width : int
         How many numbers ``score`` holds per row besides the features; with them it sets the size of a block.
     """
-    order = np.argsort(rows, kind="stable")
+    if len(rows) and (rows[1:] < rows[:-1]).any():
+        order = np.argsort(rows, kind="stable")
+        scores = np.empty(len(rows))
+        scores[order] = score_in_blocks(score, pool, rows[order], width)
+        return scores
     scores = np.empty(len(rows))
     step = max(64, BLOCK // max(pool.features.shape[1], width, 1))
-    for start in range(0, len(rows), step):
-        block = order[start : start + step]
-        scores[block] = score(np.asarray(pool.features[rows[block]]))
+    start = 0
+    while start < len(rows):
+        block = rows[start : start + step]
+        first = int(block[0])
+        # Where few rows are missing, all that lie between are scored where they lie: to copy the others costs more.
+        reach = start + int(np.searchsorted(block, first + step))
+        if DENSE * step <= reach - start:
+            block = rows[start:reach]
+            between = np.asarray(pool.features[first : int(block[-1]) + 1])
+            scores[start:reach] = score(between)[block - first]
+        else:
+            reach = start + len(block)
+            scores[start:reach] = score(np.asarray(pool.features[block]))
+        start = reach
     return scores

@@ -2,21 +2,20 @@
 
 import heapq
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.metrics.pairwise import euclidean_distances
 
-from strategies.base import Model, Pool
+from strategies.base import Model, Pool, score_in_blocks
+from strategies.similarity import SAMPLE, Similarity, sample
+from strategies.uncertainty import Margin, closeness
 
-SAMPLE = 2048  # rows that stand for the pool, and candidates that are compared: what bounds time and memory
-NEIGHBOURHOOD = (
-    0.2  # an item's surroundings are the nearest fifth of the pool: best or level on pixels and on embeddings
-)
+SHORTLIST = 512  # the most uncertain candidates, which are compared where uncertainty counts
 
 
 class Coverage:
-    """Greedily ask for what resembles most of the part of the pool that nothing labeled, or asked before it, resembles.
+    """Greedily ask for what resembles most of the pool that nothing labeled, held or asked before it resembles.
 
     An item covers another by ``k(x, y) = exp(-||x - y||^2 / (s_x s_y))``, where s is the distance to the edge of the
     item's own neighbourhood, so that neither the scale of the features nor their density matters. The pool's coverage
@@ -43,10 +42,9 @@ class Coverage:
         utilities = lots[pool.candidates] - 1
         if len(pool.candidates) == 0:
             return utilities
-        kernel = _Kernel(pool, np.sort(_sample(np.arange(len(lots)), lots)))
-        covered = kernel(_sample(pool.labeled, lots[pool.labeled])).max(axis=0, initial=0)
-        compared = _sample(np.arange(len(pool.candidates)), lots[pool.candidates])
-        utilities[compared] = _greedy_gains(kernel(pool.candidates[compared]), covered)
+        kernel = Similarity(pool, np.sort(sample(np.arange(len(lots)), lots)))
+        compared = sample(np.arange(len(pool.candidates)), lots[pool.candidates])
+        utilities[compared] = _greedy_gains(kernel(pool.candidates[compared]), _covered(pool, kernel, lots))
         return utilities
 
     def why(self, pool: Pool, model: Model | None, rows: NDArray[np.intp], class_names: Sequence[str]) -> list[str]:
@@ -56,76 +54,78 @@ class Coverage:
         if len(rows) == 0:
             return []
         # Without a seed: rows at even steps stand for the pool, and the newest labels for them all.
-        kernel = _Kernel(pool, np.unique(np.linspace(0, len(pool.features) - 1, SAMPLE // 4).astype(np.intp)))
+        kernel = Similarity(pool, np.unique(np.linspace(0, len(pool.features) - 1, SAMPLE // 4).astype(np.intp)))
         near = kernel.between(rows, pool.labeled[-SAMPLE:]).max(axis=1) > np.exp(-1)
         return ["between items labeled so far" if n else "unlike anything labeled so far" for n in near]
 
 
-class _Kernel:
-    """How well rows cover the reference rows of a pool, with scales measured against the reference."""
+class UncertaintyCoverage(Coverage):
+    """Coverage of what the model is unsure of: each item of the pool counts by how close its two likeliest classes are.
 
-    def __init__(self, pool: Pool, reference: NDArray[np.intp]) -> None:
-        self.pool = pool
-        features = np.asarray(pool.features[reference], dtype=np.float64)
-        self.centre = features.mean(axis=0)  # far from the origin, differences of squares lose their digits
-        self.reference = features - self.centre
-        # Where a neighbourhood is one and the same item its scale is 0, and rounding would tell the copies apart.
-        self.floor = np.finfo(np.float64).tiny + 1e-9 * np.square(self.reference).sum(axis=1).mean()
-        self.scales = self._scales(self.reference)
+    A candidate is worth the doubt that lies around it and around nothing labeled, held or asked before it, so that a
+    batch is uncertain, typical and spread out at once. The ``SHORTLIST`` most uncertain candidates are compared; the
+    rest follow in order of their uncertainty, with utilities below 0. While there is no model it is plain coverage.
 
-    def __call__(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Kernel (rows, reference)."""
-        features = self._features(rows)
-        return self._similarity(features, self._scales(features), self.reference, self.scales)
+    References
+    ----------
+    Bae, Oliveira and Sutherland, "Uncertainty herding: one active learning method for all label budgets", ICLR 2025.
+    """
 
-    def between(self, rows: NDArray[np.intp], others: NDArray[np.intp]) -> NDArray[np.float32]:
-        """Kernel (rows, others)."""
-        one, other = self._features(rows), self._features(others)
-        return self._similarity(one, self._scales(one), other, self._scales(other))
+    name = "uncertainty_coverage"
+    needs = frozenset({"model", "features"})
 
-    def _features(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
-        return np.asarray(self.pool.features[rows], dtype=np.float64) - self.centre
+    def utilities(self, pool: Pool, model: Model | None, rng: np.random.Generator) -> NDArray[np.float64]:
+        """Doubt that each candidate covers when its turn comes, (m,); below 0 for those that were not compared."""
+        if model is None or len(pool.candidates) == 0:
+            return super().utilities(pool, model, rng)
 
-    def _scales(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Distance (b,) from each row to the edge of its neighbourhood."""
-        edge = int(NEIGHBOURHOOD * (len(self.reference) - 1))
-        if len(features) == 0:
-            return np.empty(0)
-        return np.partition(euclidean_distances(features, self.reference), edge, axis=1)[:, edge]
+        def unsure(features: NDArray[Any]) -> NDArray[np.float64]:
+            return closeness(model.predict_proba(features))
 
-    def _similarity(
-        self,
-        x: NDArray[np.float64],
-        x_scales: NDArray[np.float64],
-        y: NDArray[np.float64],
-        y_scales: NDArray[np.float64],
-    ) -> NDArray[np.float32]:
-        """Kernel (a, b) of centred rows (a, d) and (b, d)."""
-        if len(x) == 0 or len(y) == 0:
-            return np.empty((len(x), len(y)), dtype=np.float32)
-        scales = np.maximum(np.outer(x_scales, y_scales), self.floor)
-        return np.exp(-euclidean_distances(x, y, squared=True) / scales).astype(np.float32)
+        lots = rng.random(len(pool.features))
+        utilities = score_in_blocks(unsure, pool, pool.candidates, len(model.classes)) - 2
+        compared = np.lexsort((lots[pool.candidates], -utilities))[:SHORTLIST]
+        reference = np.sort(sample(np.arange(len(lots)), lots))
+        doubt = score_in_blocks(unsure, pool, reference, len(model.classes)).astype(np.float32)
+        kernel = Similarity(pool, reference)
+        utilities[compared] = _greedy_gains(kernel(pool.candidates[compared]), _covered(pool, kernel, lots), doubt)
+        return utilities
+
+    def why(self, pool: Pool, model: Model | None, rows: NDArray[np.intp], class_names: Sequence[str]) -> list[str]:
+        """Name the classes between which the model hesitates."""
+        return (
+            super().why(pool, model, rows, class_names)
+            if model is None
+            else Margin().why(pool, model, rows, class_names)
+        )
 
 
-def _sample(members: NDArray[np.intp], lots: NDArray[np.float64]) -> NDArray[np.intp]:
-    """The up to `SAMPLE` of ``members`` that drew the lowest of the ``lots``, in order of their lots."""
-    return members[np.argsort(lots)[:SAMPLE]]
+def _covered(pool: Pool, kernel: Similarity, lots: NDArray[np.float64]) -> NDArray[np.float32]:
+    """How well the labeled and the held items cover each of the kernel's reference rows (r,)."""
+    asked = np.union1d(pool.labeled, pool.held)
+    return kernel(sample(asked, lots[asked])).max(axis=0, initial=0)
 
 
-def _greedy_gains(kernel: NDArray[np.float32], covered: NDArray[np.float32]) -> NDArray[np.float64]:
+def _greedy_gains(
+    kernel: NDArray[np.float32], covered: NDArray[np.float32], weights: NDArray[np.float32] | float = 1.0
+) -> NDArray[np.float64]:
     """What each candidate (c,) adds when its turn comes, from its kernel (c, reference) and what is covered already.
+
+    The reference counts with ``weights`` (reference,).
 
     A gain only ever shrinks as others are taken, so one that was reckoned earlier is an upper bound: a candidate that
     still comes out on top when its gain is reckoned anew is the next (Minoux, 1978, "lazy greedy").
     """
     covered = covered.copy()
     gains = np.zeros(len(kernel))
-    bounds = [(-float(np.maximum(row - covered, 0).mean()), position) for position, row in enumerate(kernel)]
+    bounds = [
+        (-float((weights * np.maximum(row - covered, 0)).mean()), position) for position, row in enumerate(kernel)
+    ]
     heapq.heapify(bounds)
     last = np.inf
     while bounds:
         position = bounds[0][1]
-        gain = float(np.maximum(kernel[position] - covered, 0).mean())
+        gain = float((weights * np.maximum(kernel[position] - covered, 0)).mean())
         if len(bounds) > 1 and (-gain, position) > min(bounds[1:3]):
             heapq.heapreplace(bounds, (-gain, position))
             continue

@@ -1,12 +1,16 @@
 """From utilities to a batch: the best first, ties by lot, and variety where it is asked for."""
 
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 
 from strategies.base import StrategyError
+
+HELD = 128  # held rows, drawn by lot, that a batch is kept apart from: what bounds the time of the grouping
 
 
 class NonFiniteUtilities(StrategyError):
@@ -20,6 +24,7 @@ def select(
     rng: np.random.Generator,
     features: NDArray[Any] | None = None,
     diversity: int = 1,
+    held: NDArray[np.integer[Any]] | None = None,
 ) -> NDArray[np.intp]:
     """Choose up to ``batch`` candidates, in the order in which to ask them.
 
@@ -36,6 +41,10 @@ def select(
     diversity : int
         1 takes the best. With b > 1 the best ``b * batch`` are grouped by k-means into ``batch`` groups, and the best
         of each group is taken, so that one batch does not ask the same thing ten times.
+    held : (h,) int, optional
+        Rows that people are working on right now. With ``diversity`` the batch differs from them, too: the h of them
+        make for h more groups and ``b * h`` more candidates, are grouped along, and groups that hold one of them are
+        left until the others are used up.
 
     Returns
     -------
@@ -66,18 +75,29 @@ def select(
     lots[np.argsort(candidates, kind="stable")] = rng.random(len(candidates))
     order = np.lexsort((lots, -utilities))
     batch = max(batch, 0)
-    if diversity <= 1 or batch < 2 or len(order) <= batch:
+    if diversity <= 1 or batch < 1 or len(order) <= batch:
         return order[:batch]
     if features is None:
         raise StrategyError("Variety within a batch needs the features; pass them, or use diversity=1.")
-    shortlist = order[: diversity * batch]
-    return shortlist[_spread(np.asarray(features[candidates[shortlist]]), batch, rng)]
+    beside = np.empty(0, dtype=np.intp)
+    if held is not None and len(held):
+        beside = rng.permutation(np.unique(held))[:HELD]
+    shortlist = order[: diversity * (batch + len(beside))]
+    rows = np.concatenate([candidates[shortlist], beside])
+    return shortlist[_spread(np.asarray(features[rows]), len(shortlist), batch, rng)]
 
 
-def _spread(features: NDArray[Any], batch: int, rng: np.random.Generator) -> NDArray[np.intp]:
-    """Positions (batch,), ascending, of the first row of each k-means group, filled up with the first of the others."""
-    groups = min(batch, len(np.unique(features, axis=0)))  # k-means warns where it is asked for more groups than points
-    means = KMeans(groups, n_init=1, random_state=int(rng.integers(2**31)))
-    _, first = np.unique(means.fit_predict(features), return_index=True)
-    others = np.setdiff1d(np.arange(len(features)), first)
-    return np.sort(np.concatenate([first, others[: batch - len(first)]]))
+def _spread(features: NDArray[Any], candidates: int, batch: int, rng: np.random.Generator) -> NDArray[np.intp]:
+    """Positions (batch,), ascending, of the first row of each k-means group; those after ``candidates`` are held.
+
+    Groups without a held row come first, then those with one; what is missing then is filled up with the first rows.
+    """
+    wanted = min(batch + len(features) - candidates, candidates)
+    groups = min(wanted, len(np.unique(features, axis=0)))
+    with warnings.catch_warnings():  # of fewer groups than wanted, where rounding alone tells points apart
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        labels = KMeans(groups, n_init=1, random_state=int(rng.integers(2**31))).fit_predict(features)
+    first = np.sort(np.unique(labels[:candidates], return_index=True)[1])
+    taken = np.isin(labels[first], labels[candidates:])
+    others = np.setdiff1d(np.arange(candidates), first)
+    return np.sort(np.concatenate([first[~taken], first[taken], others])[:batch])

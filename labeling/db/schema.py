@@ -68,6 +68,7 @@ class JobKind(StrEnum):
     IMPORT = "import"
     ENCODE = "encode"
     TRAIN = "train"
+    SIMULATE = "simulate"
 
 
 class JobState(StrEnum):
@@ -293,7 +294,7 @@ _WAITING = text("state = 'queued' AND kind <> 'import'")
 
 
 class Job(SQLModel, table=True):
-    """Work for the worker. At most one training and one encoding job waits per project; imports line up."""
+    """Work for the worker. At most one job of a kind waits per project, but for imports, which line up."""
 
     __table_args__ = (
         Index("one_waiting_job", "project_id", "kind", unique=True, sqlite_where=_WAITING, postgresql_where=_WAITING),

@@ -9,6 +9,7 @@ from labeling.db.schema import Role
 from labeling.errors import Invalid
 from labeling.features.base import Encoder
 from labeling.features.encoding import encoder_of, open_features
+from labeling.features.prior import View, open_view
 from labeling.intake.images import ImageOpener, OpenedImage
 from labeling.learning.head import LinearHead, about_head
 from labeling.learning.versions import find_live
@@ -45,20 +46,22 @@ def predict(workspace: Workspace, actor_id: int, project_id: int, files: Sequenc
     if matrix is None or matrix.version != model.feature_version:
         raise Invalid("The model's features have changed; wait for the next model version.")
     path = workspace.head(model.path)
-    head, class_ids = LinearHead.load(path), about_head(path)["class_ids"]
-    known = [names[class_ids[int(c)]] for c in head.classes]
-    return _predict(files, encoder_of(matrix), head, known, model.number)
+    head, about = LinearHead.load(path), about_head(path)
+    view = open_view(matrix, *about["view"]) if about.get("view") else None
+    known = [names[about["class_ids"][int(c)]] for c in head.classes]
+    return _predict(files, encoder_of(matrix), view, head, known, model.number)
 
 
 def _predict(
-    files: Sequence[Path], encoder: Encoder, head: LinearHead, known: list[str], number: int
+    files: Sequence[Path], encoder: Encoder, view: View | None, head: LinearHead, known: list[str], number: int
 ) -> Iterator[dict[str, Any]]:
     with ImageOpener() as opener:
         for start in range(0, len(files), BATCH):
             batch = files[start : start + BATCH]
             opened = [_open(opener, path) for path in batch]
             images = [image.data for image in opened if isinstance(image, OpenedImage)]
-            probabilities = iter(head.predict_proba(encoder.encode(images)))
+            features = encoder.encode(images)
+            probabilities = iter(head.predict_proba(features if view is None else view.prior.see(features, view.power)))
             for path, image in zip(batch, opened, strict=True):
                 if isinstance(image, Invalid):
                     yield {"file": str(path), "error": str(image)}

@@ -12,13 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import StratifiedKFold, cross_val_score
 
 from labeling.errors import Invalid
 
-STRENGTHS = (0.1, 1.0, 10.0, 100.0)  # of scikit-learn's C, the inverse of the penalty
-DEFAULT_STRENGTH = 1.0
-SEARCHED = 400  # labels that a search for C looks at: more would keep people waiting, and change little
+PLAIN_STRENGTH = 30.0  # C of plain logistic regression: scikit-learn's own, 1, is far too tight for rows of unit length
 
 
 @dataclass(frozen=True)
@@ -32,7 +29,8 @@ class LinearHead:
     coef : (k, d) float64
     intercept : (k,) float64
     l2 : float
-        The penalty it was fitted with, 1 / C of scikit-learn.
+        The penalty ``l2 / 2 * ||coef||^2`` on the summed log loss that it was fitted with: 1 / C of scikit-learn; 2 / C
+        with two classes, where scikit-learn keeps the difference of the two rows.
     """
 
     classes: NDArray[np.int64]
@@ -94,43 +92,21 @@ def about_head(path: Path) -> dict[str, Any]:
     return about
 
 
-def fit_head(
-    features: NDArray[np.floating], targets: NDArray[np.int64], *, strength: float = DEFAULT_STRENGTH, seed: int = 0
-) -> LinearHead:
-    """Fit multinomial logistic regression to rows (l, d) and class indices (l,).
+def fit_head(features: NDArray[np.floating], targets: NDArray[np.integer], *, strength: float) -> LinearHead:
+    """Fit multinomial logistic regression to rows (l, d) and class indices (l,); ``strength`` is scikit-learn's C.
 
     Raises
     ------
     ValueError
         If there are fewer than two classes, or a feature is not finite (scikit-learn's own errors).
     """
-    fitted = _logistic(strength, seed).fit(features, targets)
-    coef, intercept = np.asarray(fitted.coef_, float), np.asarray(fitted.intercept_, float)
+    fitted = LogisticRegression(C=strength, max_iter=2000).fit(np.asarray(features, dtype=np.float64), targets)
+    coef, intercept, l2 = np.asarray(fitted.coef_, float), np.asarray(fitted.intercept_, float), 1 / strength
     if len(fitted.classes_) == 2:  # scikit-learn keeps one row w for two classes: the softmax of ±w/2 is the same model
-        coef, intercept = np.vstack([-coef, coef]) / 2, np.concatenate([-intercept, intercept]) / 2
+        coef, intercept, l2 = np.vstack([-coef, coef]) / 2, np.concatenate([-intercept, intercept]) / 2, 2 * l2
     if not (np.isfinite(coef).all() and np.isfinite(intercept).all()):
         raise ValueError("The fit did not come to finite weights.")
-    return LinearHead(np.asarray(fitted.classes_, dtype=np.int64), coef, intercept, 1 / strength)
-
-
-def choose_strength(features: NDArray[np.floating], targets: NDArray[np.int64], *, seed: int = 0) -> float:
-    """The C with the least cross-validated log loss; the default while a class has fewer than two labels."""
-    if len(targets) > SEARCHED:
-        chosen = np.random.default_rng(seed).choice(len(targets), SEARCHED, replace=False)
-        features, targets = features[chosen], targets[chosen]
-    folds = min(5, int(np.unique(targets, return_counts=True)[1].min()))
-    if folds < 2:
-        return DEFAULT_STRENGTH
-    split = StratifiedKFold(folds, shuffle=True, random_state=seed)
-    scores = [
-        cross_val_score(_logistic(c, seed), features, targets, cv=split, scoring="neg_log_loss").mean()
-        for c in STRENGTHS
-    ]
-    return STRENGTHS[int(np.argmax(scores))]
-
-
-def _logistic(strength: float, seed: int) -> LogisticRegression:
-    return LogisticRegression(C=strength, max_iter=2000, random_state=seed)
+    return LinearHead(np.asarray(fitted.classes_, dtype=np.int64), coef, intercept, l2)
 
 
 def _replace(path: Path, content: bytes) -> None:

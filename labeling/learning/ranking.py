@@ -8,9 +8,10 @@ from numpy.typing import NDArray
 
 from labeling.learning.head import LinearHead
 from labeling.learning.snapshot import Snapshot
-from strategies import Pool, get_strategy, phase, reasons, select
+from strategies import Pool, get_strategy, phase, reasons, select, variety
 
 QUEUE_LENGTH = 2000  # items kept of a ranking: far more than people answer before the next one
+SPREAD = 10  # items at the head of the queue that differ from each other, where the strategy wants variety
 
 
 @dataclass(frozen=True)
@@ -23,11 +24,21 @@ class Ranked:
 
 
 def rank_pool(features: NDArray[np.floating], snapshot: Snapshot, head: LinearHead | None, *, seed: int) -> Ranked:
-    """Score every open item under `head` (None: before there is one) with the project's strategy."""
+    """Score every open item under `head` (None: before there is one) with the project's strategy.
+
+    ``features`` (n, k) are the pool as the head sees it.
+    """
     strategy = get_strategy(snapshot.settings.strategy)
-    pool = Pool(features, snapshot.labeled, snapshot.targets, snapshot.open_rows, len(snapshot.class_ids))
+    pool = Pool(
+        features,
+        snapshot.labeled,
+        snapshot.targets,
+        snapshot.open_rows,
+        len(snapshot.class_ids),
+        held=snapshot.held_rows,
+    )
     utilities = strategy.utilities(pool, head, np.random.default_rng(seed))
-    chosen = select(utilities, pool.candidates, QUEUE_LENGTH, np.random.default_rng(seed))
+    chosen = _order(utilities, pool, variety(strategy, pool, head), seed)
     rows = snapshot.open_rows[chosen]
     whys = reasons(strategy, pool, head, rows, snapshot.class_names)
     guesses, confidences = _guess(features, rows, snapshot, head)
@@ -43,6 +54,18 @@ def rank_pool(features: NDArray[np.floating], snapshot: Snapshot, head: LinearHe
         for position, (at, why, guess, confidence) in enumerate(zip(chosen, whys, guesses, confidences, strict=True))
     ]
     return Ranked(entries, len(utilities), phase(strategy, pool, head))
+
+
+def _order(utilities: NDArray[np.float64], pool: Pool, diversity: int, seed: int) -> NDArray[np.intp]:
+    """Positions of the queue's candidates: `SPREAD` that differ, also from what people hold, then by utility."""
+    by_utility = select(utilities, pool.candidates, QUEUE_LENGTH, np.random.default_rng(seed))
+    if diversity <= 1:
+        return by_utility
+    free = np.flatnonzero(~np.isin(pool.candidates, pool.held))
+    rng = np.random.default_rng(seed)
+    spread = select(utilities[free], pool.candidates[free], SPREAD, rng, pool.features, diversity, pool.held)
+    first = free[spread]
+    return np.concatenate([first, by_utility[~np.isin(by_utility, first)]])[:QUEUE_LENGTH]
 
 
 def _guess(

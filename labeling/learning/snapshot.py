@@ -1,6 +1,7 @@
 """What a model version sees: the labels that stood at one moment, and which items were open then."""
 
 import hashlib
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ from sqlmodel import col, func, select
 
 from labeling.annotation.consensus import standing
 from labeling.db.engine import reading
-from labeling.db.schema import Annotation, Item, Label, Project, Verdict
+from labeling.db.schema import Annotation, Assignment, Item, Label, Lease, Project, Verdict
 from labeling.errors import NotFound
 from labeling.projects import Settings, classes_of, settings_of
 from labeling.workspace import Workspace
@@ -25,6 +26,9 @@ class Snapshot:
         Feature rows with a label, and its class index.
     open_rows, open_items : (m,) int
         Feature rows of the items that may still be asked, and their item ids.
+    held_rows : (h,) int
+        Feature rows of the items that people are working on: what a browser tab shows, not what it fetched ahead, as
+        that is exchanged for better items when there are any; and all that a client without a tab has leased.
     annotation_seq : int
         The newest annotation taken into account; 0 when there is none.
     annotation_hash : str
@@ -39,6 +43,7 @@ class Snapshot:
     targets: NDArray[np.int64]
     open_rows: NDArray[np.int64]
     open_items: NDArray[np.int64]
+    held_rows: NDArray[np.int64]
     annotation_seq: int
     annotation_hash: str
 
@@ -60,6 +65,20 @@ def take_snapshot(workspace: Workspace, project_id: int, rows: int) -> Snapshot:
         is_open = (col(Item.project_id) == project_id) & (col(Item.answers) < settings.overlap) & (col(Item.row) < rows)
         waiting = session.exec(select(Item.row, Item.id).where(is_open).order_by(col(Item.row))).all()
 
+        leased = select(Item.row, Assignment.user_id, Assignment.client).join(Item, col(Item.id) == Assignment.item_id)
+        leased = leased.where(
+            Assignment.project_id == project_id,
+            Assignment.state == Lease.LEASED,
+            Assignment.expires > time.time(),
+            Item.row < rows,
+        )
+        held: list[int] = []
+        tabs = set()
+        for row, user_id, client in session.exec(leased.order_by(col(Assignment.id))).all():
+            if client is None or (user_id, client) not in tabs:
+                tabs.add((user_id, client))
+                held.append(row)
+
         seq = session.exec(select(func.max(Annotation.seq)).where(Annotation.project_id == project_id)).one() or 0
         counted = select(Annotation.id).where(
             Annotation.project_id == project_id,
@@ -78,6 +97,7 @@ def take_snapshot(workspace: Workspace, project_id: int, rows: int) -> Snapshot:
         targets,
         open_rows,
         open_items,
+        np.unique(np.array(held, dtype=np.int64)),
         seq,
         hashlib.sha256("\n".join(seen).encode()).hexdigest(),
     )

@@ -1,7 +1,7 @@
 """One round of learning: labels to head, head to ranking, both published in one step or not at all."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,24 +14,25 @@ from labeling.db.engine import reading, writing
 from labeling.db.schema import Job, JobState, ModelState, ModelVersion, QueueEntry, Ranking
 from labeling.features.encoding import open_features
 from labeling.features.matrix import FeatureMatrix
-from labeling.learning.head import DEFAULT_STRENGTH, LinearHead, about_head, choose_strength, fit_head
+from labeling.features.prior import View, current_prior, open_view
+from labeling.learning.choice import Choice, choose
+from labeling.learning.head import PLAIN_STRENGTH, LinearHead, about_head, fit_head
 from labeling.learning.ranking import Ranked, rank_pool
 from labeling.learning.snapshot import Snapshot, take_snapshot
 from labeling.learning.versions import live_model
 from labeling.workspace import Workspace
 
-SEARCH_GROWTH = 1.2  # hyperparameters are searched again when the labels have grown by a fifth
 MANY_NUMBERS = 10**7  # in a feature matrix: from here on more threads help
 ORPHAN_SECONDS = 600  # a younger head may be another worker's, about to be published
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A head and how it came about."""
+    """A head, how it sees the features (None: as they are), and how it came about."""
 
     head: LinearHead
-    strength: float
-    searched_at: int
+    view: View | None
+    choice: Choice
     seed: int
     seconds: float
 
@@ -45,14 +46,16 @@ def learn(workspace: Workspace, job: Job) -> None:
         with writing(workspace.engine) as session:
             jobs.finish(session, job, message="Waiting for the first features.")
         return
-    features = matrix.array()
-    snapshot = take_snapshot(workspace, job.project_id, len(features))
+    snapshot = take_snapshot(workspace, job.project_id, matrix.rows)
     live = live_model(workspace, job.project_id)
     hindrance = _hindrance(snapshot)
     # On small matrices the threads of linear algebra cost more than they bring, most of all on a busy machine.
-    with threadpool_limits(1 if features.size < MANY_NUMBERS else None):
-        fitted = None if hindrance else _fit(features, snapshot, live)
-        head = fitted.head if fitted is not None else _last_good(workspace, live, snapshot, matrix)
+    with threadpool_limits(1 if matrix.rows * matrix.width < MANY_NUMBERS else None):
+        fitted = None if hindrance else _fit(matrix, snapshot, live)
+        head, view = (fitted.head, fitted.view) if fitted else _last_good(workspace, live, snapshot, matrix)
+        if head is None:
+            view = _view_of(matrix, snapshot, Choice())
+        features = matrix.array() if view is None else view.of(matrix)
         ranked = rank_pool(features, snapshot, head, seed=snapshot.annotation_seq)
     used = live.id if fitted is None and head is not None and live is not None else None
     _publish(workspace, job, snapshot, matrix, fitted, used, ranked, hindrance)
@@ -79,23 +82,31 @@ def _hindrance(snapshot: Snapshot) -> str:
 
 def _last_good(
     workspace: Workspace, live: ModelVersion | None, snapshot: Snapshot, matrix: FeatureMatrix
-) -> LinearHead | None:
-    """The live version's head, as far as it fits today's features and classes."""
+) -> tuple[LinearHead | None, View | None]:
+    """The live version's head, as far as it fits today's features and classes, and its view of them."""
     if live is None or live.path is None or live.feature_version != matrix.version:
-        return None
+        return None, None
     path = workspace.head(live.path)
-    return LinearHead.load(path).for_classes(about_head(path)["class_ids"], snapshot.class_ids)
+    about = about_head(path)
+    head = LinearHead.load(path).for_classes(about["class_ids"], snapshot.class_ids)
+    return head, open_view(matrix, *about["view"]) if about.get("view") else None
 
 
-def _fit(features: np.ndarray, snapshot: Snapshot, live: ModelVersion | None) -> Fitted:
+def _view_of(matrix: FeatureMatrix, snapshot: Snapshot, choice: Choice) -> View | None:
+    return View(*current_prior(matrix), choice.power) if snapshot.settings.head == "default" else None
+
+
+def _fit(matrix: FeatureMatrix, snapshot: Snapshot, live: ModelVersion | None) -> Fitted:
     began = time.perf_counter()
-    rows, targets, seed = np.asarray(features[snapshot.labeled]), snapshot.targets, snapshot.annotation_seq
-    known = live.hyperparameters if live is not None else {}
-    strength, searched_at = float(known.get("strength", DEFAULT_STRENGTH)), int(known.get("searched_at", 0))
-    if len(targets) >= SEARCH_GROWTH * searched_at:
-        strength, searched_at = choose_strength(rows, targets, seed=seed), len(targets)
-    head = fit_head(rows, targets, strength=strength, seed=seed)
-    return Fitted(head, strength, searched_at, seed, time.perf_counter() - began)
+    rows, targets, seed = np.asarray(matrix.array()[snapshot.labeled]), snapshot.targets, snapshot.annotation_seq
+    if snapshot.settings.head == "logistic":
+        head = fit_head(rows, targets, strength=PLAIN_STRENGTH)
+        return Fitted(head, None, Choice(0.0, PLAIN_STRENGTH), seed, time.perf_counter() - began)
+    before = Choice(**live.hyperparameters) if live is not None else Choice()
+    _, prior = current_prior(matrix)
+    choice = choose(lambda power: prior.see(rows, power), targets, before, seed=seed)
+    head = fit_head(prior.see(rows, choice.power), targets, strength=choice.strength)
+    return Fitted(head, _view_of(matrix, snapshot, choice), choice, seed, time.perf_counter() - began)
 
 
 def _publish(
@@ -115,7 +126,12 @@ def _publish(
     path: Path | None = None
     if fitted is not None:
         path = workspace.head(f"project-{snapshot.project_id}-{job.id}-{job.worker_id}.npz")
-        about = {"class_ids": snapshot.class_ids, "feature_version": matrix.version, "labels": len(snapshot.targets)}
+        about: dict[str, object] = {
+            "class_ids": snapshot.class_ids,
+            "feature_version": matrix.version,
+            "view": fitted.view and [fitted.view.name, fitted.view.power],
+            "labels": len(snapshot.targets),
+        }
         fitted.head.save(path, about)
     with writing(workspace.engine) as session:
         current = session.get(Job, job.id)
@@ -158,7 +174,7 @@ def _new_version(session: Session, snapshot: Snapshot, matrix: FeatureMatrix, fi
         seed=fitted.seed,
         path=path,
         seconds=fitted.seconds,
-        hyperparameters={"strength": fitted.strength, "searched_at": fitted.searched_at},
+        hyperparameters=asdict(fitted.choice),
     )
     session.add(version)
     session.flush()

@@ -1,7 +1,8 @@
 """The background worker: its own process, started with the application or by `askwise worker`.
 
-It takes one job at a time from the database. Killing it at any instant loses nothing: what it had not published was
-never visible, and the job it held is taken up again.
+It takes one job at a time from the database, and beside it one simulation, which runs in processes of its own: a new
+model must not wait for it. Killing the worker at any instant loses nothing: what it had not published was never
+visible, and the jobs it held are taken up again.
 """
 
 import logging
@@ -10,7 +11,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 
 import psutil
@@ -23,13 +24,18 @@ from labeling.db.schema import Item, Job, JobKind, Worker
 from labeling.errors import AskwiseError
 from labeling.features.encoding import encode_project
 from labeling.intake.import_job import as_dict, in_words, run_import
+from labeling.learning.simulation_job import run_simulation
 from labeling.learning.training import learn, sweep_heads
 from labeling.workspace import Workspace
 from strategies import StrategyError
 
 POLL_SECONDS = 0.05
+POLL_ASIDE_SECONDS = 0.5
 BEAT_SECONDS = 1.0
 TURN_SECONDS = 5.0  # a long encoding gives way to a waiting model after this long
+
+ASIDE = frozenset({JobKind.SIMULATE})  # kinds of job that others do not wait for
+AT_ONCE = jobs.ALL - ASIDE
 
 log = logging.getLogger(__name__)
 
@@ -41,13 +47,26 @@ def run_worker(workspace: Workspace, stop: threading.Event) -> None:
     _give_way()
     jobs.reap(workspace)
     sweep_heads(workspace)
-    with _Heart(workspace) as heart:
-        while not stop.is_set():
-            job = jobs.take(workspace, heart.worker_id)
-            if job is None:
-                stop.wait(POLL_SECONDS)
-            else:
-                perform(workspace, job, heart)
+    aside = threading.Thread(target=_take_turns, args=(workspace, stop, ASIDE, POLL_ASIDE_SECONDS), daemon=True)
+    aside.start()
+    try:
+        _take_turns(workspace, stop, AT_ONCE, POLL_SECONDS)
+    finally:
+        aside.join()
+
+
+def _take_turns(workspace: Workspace, stop: threading.Event, kinds: Collection[JobKind], poll_seconds: float) -> None:
+    """Take and perform jobs of some kinds, one after the other, until `stop` is set; it is set where this fails."""
+    try:
+        with _Heart(workspace, stop=stop) as heart:
+            while not stop.is_set():
+                job = jobs.take(workspace, heart.worker_id, kinds=kinds)
+                if job is None:
+                    stop.wait(poll_seconds)
+                else:
+                    perform(workspace, job, heart)
+    finally:
+        stop.set()
 
 
 def _give_way() -> None:
@@ -70,7 +89,7 @@ def work_off(workspace: Workspace, job_id: int, progress: Progress) -> Job:
             if job.finished is not None:
                 break
             time.sleep(POLL_SECONDS)
-        while (following := jobs.take(workspace, heart.worker_id, project_id=job.project_id)) is not None:
+        while following := jobs.take(workspace, heart.worker_id, project_id=job.project_id, kinds=AT_ONCE):
             perform(workspace, following, heart)
     return job
 
@@ -80,11 +99,15 @@ def perform(workspace: Workspace, job: Job, heart: "_Heart") -> None:
     try:
         with heart.holding(job):
             _PERFORM[job.kind](workspace, job, heart.report)
+    except Cancelled:
+        log.info("job %s (%s) was given up", job.id, job.kind)
     except (AskwiseError, StrategyError) as error:
         _fail(workspace, job, str(error))
     except MemoryError:
         _fail(workspace, job, "There was not enough memory for this; close other programs or use a smaller pool.")
     except Exception as error:  # the worker outlives any one job
+        if job.kind in ASIDE and heart.given_up(job):  # an interrupt ends the processes that it had started, too
+            return
         log.exception("job %s (%s) failed", job.id, job.kind)
         _fail(
             workspace,
@@ -118,10 +141,17 @@ def _train(workspace: Workspace, job: Job, _progress: Progress) -> None:
     learn(workspace, job)
 
 
+def _simulate(workspace: Workspace, job: Job, progress: Progress) -> None:
+    report = run_simulation(workspace, job, progress)
+    with writing(workspace.engine) as session:
+        jobs.finish(session, job, message=report["message"], report=report)
+
+
 _PERFORM: dict[JobKind, Callable[[Workspace, Job, Progress], None]] = {
     JobKind.IMPORT: _import,
     JobKind.ENCODE: _encode,
     JobKind.TRAIN: _train,
+    JobKind.SIMULATE: _simulate,
 }
 
 
@@ -130,14 +160,21 @@ def _fail(workspace: Workspace, job: Job, sentence: str) -> None:
         jobs.finish(session, job, error=sentence)
 
 
+class Cancelled(Exception):
+    """A job was given up half done: it was stopped, or the worker was."""
+
+
 class _Heart(threading.Thread):
     """Beats for the worker and for the job it holds, so that both are known to be alive during a long fit."""
 
-    def __init__(self, workspace: Workspace, on_progress: Progress | None = None) -> None:
+    def __init__(
+        self, workspace: Workspace, on_progress: Progress | None = None, stop: threading.Event | None = None
+    ) -> None:
         super().__init__(daemon=True)
         self.worker_id = uuid.uuid4().hex[:12]
         self._workspace = workspace
         self._on_progress = on_progress
+        self._stop_asked = stop or threading.Event()
         self._done = threading.Event()
         self._job: Job | None = None
         self._progress: tuple[float, str] | None = None
@@ -164,10 +201,22 @@ class _Heart(threading.Thread):
             self._job = None
 
     def report(self, fraction: float, message: str) -> None:
-        """Note how far the held job is: seen in the database within a beat."""
+        """Note how far the held job is: seen in the database within a beat.
+
+        Raises
+        ------
+        Cancelled
+            If it is a job that may be given up half done, and there is no use in going on.
+        """
+        if self._job is not None and self._job.kind in ASIDE and self.given_up(self._job):
+            raise Cancelled
         self._progress = (fraction, message)
         if self._on_progress is not None:
             self._on_progress(fraction, message)
+
+    def given_up(self, job: Job) -> bool:
+        """Whether there is no use in going on: the worker is told to stop, or the job is not its own any more."""
+        return self._stop_asked.is_set() or not jobs.is_held(self._workspace, job)
 
     def run(self) -> None:
         """Beat until the worker ends; a beat that fails (a locked database, say) is made up by the next."""

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
 from sqlmodel import col, select
 
 from labeling import jobs
-from labeling.annotation import answers
+from labeling.annotation import answers, queue
 from labeling.annotation.answers import Answer
 from labeling.db.engine import reading, writing
 from labeling.db.schema import (
@@ -25,8 +26,11 @@ from labeling.db.schema import (
     Ranking,
     Verdict,
 )
-from labeling.learning import training
+from labeling.features.encoding import open_features
+from labeling.features.prior import open_view
+from labeling.learning.choice import POWERS
 from labeling.learning.head import LinearHead
+from labeling.learning.ranking import SPREAD
 from labeling.learning.training import learn, live_model, sweep_heads
 from labeling.workspace import Workspace
 from tests.db.small_project import SmallProject, new_event
@@ -81,7 +85,8 @@ def test_two_classes_make_a_model_version_and_rank_the_open_items_under_it(small
     assert (ranking.model_version_id, ranking.candidates) == (version.id, ITEMS - 3)
     queued = entries(small)
     assert sorted(e.item_id for e in queued) == list(small.items[3:])
-    assert [e.utility for e in queued] == sorted((e.utility for e in queued), reverse=True)
+    for part in (queued[:SPREAD], queued[SPREAD:]):
+        assert [e.utility for e in part] == sorted((e.utility for e in part), reverse=True)
     assert all(e.why for e in queued)
     right = {item: small.classes[row % 2] for row, item in enumerate(small.items)}
     assert {e.item_id: e.suggestion_class_id for e in queued} == {e.item_id: right[e.item_id] for e in queued}
@@ -94,13 +99,13 @@ def test_the_head_on_disk_is_the_one_that_was_ranked_with(small: SmallProject):
     (version,) = versions(small)
     assert version.path is not None
     head = LinearHead.load(small.workspace.head(version.path))
-    features = np.memmap(
-        small.workspace.features(small.id, version.feature_version) / "matrix.f32", np.float32, "r", shape=(ITEMS, 3)
-    )
+    about = json.loads(small.workspace.head(version.path).with_suffix(".json").read_text())
+    matrix = open_features(small.workspace, small.id)
+    assert matrix is not None and about["feature_version"] == matrix.version
+    features = open_view(matrix, *about["view"]).of(matrix)
     rows = [small.items.index(e.item_id) for e in entries(small)]
     confidences = [e.suggestion_confidence for e in entries(small)]
     np.testing.assert_allclose(head.predict_proba(np.asarray(features[rows])).max(axis=1), confidences)
-    about = json.loads(small.workspace.head(version.path).with_suffix(".json").read_text())
     assert about["class_ids"] == list(small.classes)
 
 
@@ -175,21 +180,55 @@ def test_a_ranking_names_a_model_version_only_where_it_was_made_with_it(small: S
     assert rankings(small)[-1].model_version_id is None
 
 
-def test_strength_is_searched_only_when_the_labels_have_grown_by_a_fifth(
-    small: SmallProject, monkeypatch: pytest.MonkeyPatch
-):
-    searched: list[int] = []
-
-    def choose(rows: np.ndarray, targets: np.ndarray, *, seed: int = 0) -> float:
-        searched.append(len(targets))
-        return 10.0
-
-    monkeypatch.setattr(training, "choose_strength", choose)
-    for count in range(10, 20):
-        label_rows(small, *(range(10) if count == 10 else [count - 1]))
+def test_a_choice_is_kept_with_its_version_and_made_again_when_the_labels_have_grown_by_a_tenth(small: SmallProject):
+    for count in range(9, 20):
+        label_rows(small, *(range(9) if count == 9 else [count - 1]))
         small.learn()
-    assert searched == [10, 12, 15, 18]
-    assert {v.hyperparameters["strength"] for v in versions(small)} == {10.0}
+    searched = [v.hyperparameters["searched_at"] for v in versions(small)]
+    assert searched == [0, 10, 11, 11, 13, 13, 15, 15, 17, 17, 19]
+    assert {v.hyperparameters["power"] for v in versions(small)} <= set(POWERS)
+
+
+def test_a_plain_head_sees_the_features_as_they_are(workspace: Workspace):
+    made = SmallProject.make(workspace, items=ITEMS, strategy="margin", head="logistic")
+    rows = np.random.default_rng(0).normal(size=(ITEMS, 3)).astype(np.float32)
+    made.add_features(rows)
+    label_rows(made, 0, 1, 2, 3)
+    made.learn()
+    (version,) = versions(made)
+    assert version.path is not None
+    head = LinearHead.load(made.workspace.head(version.path))
+    theirs = LogisticRegression(C=30, max_iter=2000).fit(rows[:4], np.arange(4) % 2)
+    np.testing.assert_allclose(head.predict_proba(rows), theirs.predict_proba(rows), atol=1e-3)
+
+
+def test_a_head_of_before_the_views_still_ranks(small: SmallProject):
+    """A head that a former release saved says nothing of a view: it sees the features as they are."""
+    events = label_rows(small, 0, 1, 2, 3)
+    small.learn()
+    (version,) = versions(small)
+    assert version.path is not None
+    beside = small.workspace.head(version.path).with_suffix(".json")
+    about = json.loads(beside.read_text())
+    del about["view"]
+    beside.write_text(json.dumps(about))
+    for event in events[1::2]:
+        answers.undo(small.workspace, small.people[0], event)
+    assert small.learn().state is JobState.DONE
+    assert {e.suggestion_class_id for e in entries(small)} == set(small.classes)
+
+
+def test_the_head_of_the_queue_differs_from_what_people_hold(small: SmallProject):
+    """Three items on each of ten spots: the ten that lead the queue stand on the nine of which nobody holds an item."""
+    spots = np.zeros((ITEMS, 10), dtype=np.float32)
+    spots[np.arange(ITEMS), np.arange(ITEMS) // 3] = 1  # three items each
+    small.add_features(spots, version="pixels-spots")
+    label_rows(small, 0, 3)
+    (held,) = queue.claim(small.workspace, small.people[1], small.id, count=1)
+    small.learn()
+    first = {small.items.index(e.item_id) // 3 for e in entries(small)[:SPREAD]}
+    assert first >= set(range(10)) - {small.items.index(held.item.id) // 3}
+    assert held.item.id not in [e.item_id for e in entries(small)[:SPREAD]]
 
 
 def test_a_fit_that_fails_leaves_the_last_version_live_and_says_so(small: SmallProject):

@@ -1,9 +1,11 @@
 """The default: coverage first, then margin."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from strategies import Pool, phase
+from strategies import Pool, phase, variety
 from strategies.adaptive import Adaptive
 from strategies.coverage import Coverage
 from strategies.uncertainty import Margin
@@ -26,16 +28,27 @@ def pool_with(labels: int, n_classes: int) -> Pool:
     ("labels", "n_classes", "expected"),
     [
         (0, 2, "coverage"),
-        (49, 2, "coverage"),
-        (50, 2, "margin"),
-        (59, 20, "coverage"),
-        (60, 20, "margin"),
+        (29, 2, "coverage"),
+        (30, 2, "margin"),
+        (79, 10, "coverage"),
+        (80, 10, "margin"),
         (199, 150, "coverage"),
         (200, 150, "margin"),
     ],
 )
-def test_the_start_lasts_three_labels_per_class_within_bounds(labels: int, n_classes: int, expected: str):
+def test_the_start_lasts_eight_labels_per_class_within_bounds(labels: int, n_classes: int, expected: str):
     assert phase(Adaptive(), pool_with(labels, n_classes), HalfAndHalf()) == expected
+
+
+@pytest.mark.parametrize(("labels", "expected"), [(30, "coverage"), (59, "coverage"), (60, "margin")])
+def test_the_start_lasts_up_to_twice_as_long_while_a_class_has_not_been_seen(labels: int, expected: str):
+    pool = pool_with(labels, 2)
+    assert phase(Adaptive(), replace(pool, n_classes=3), HalfAndHalf()) == expected
+
+
+def test_batches_are_varied_once_the_model_decides():
+    assert variety(Adaptive(), pool_with(5, 2), HalfAndHalf()) == 1
+    assert variety(Adaptive(), pool_with(60, 2), HalfAndHalf()) == variety(Margin(), pool_with(60, 2), None) > 1
 
 
 def test_without_a_model_the_start_goes_on():

@@ -4,9 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 from sklearn.datasets import load_digits
+from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 
-from strategies import Pool, StrategyError
+from strategies import Pool, StrategyError, committee
 from strategies.committee import MEASURES, Committee, consensus_entropy, max_disagreement, vote_entropy
 
 # Four members, three items, two classes: all agree surely; two against two surely; all equally unsure.
@@ -99,7 +102,79 @@ def test_features_in_other_units_make_the_same_committee():
     np.testing.assert_allclose(here, there, atol=1e-3)
 
 
-@pytest.mark.parametrize("options", [{"disagreement": "loud"}, {"bootstraps": -1}])
+class Guest:
+    """A fitted model from elsewhere: as likely as written for every row, one way left of 0 and another right of it."""
+
+    def __init__(self, left: list[float], right: list[float], classes: list[int]) -> None:
+        self.sides, self.classes = np.array([left, right]), np.array(classes)
+
+    def predict_proba(self, features: np.ndarray) -> np.ndarray:
+        return self.sides[(features[:, 0] > 0).astype(int)]
+
+
+def test_guests_can_vote_before_there_is_a_label():
+    pool = replace(strip(), labeled=[], targets=[])
+    guests = [Guest([0.9, 0.1], [0.2, 0.8], [0, 1]), Guest([0.9, 0.1], [0.9, 0.1], [0, 1])]
+    committee = Committee(members=guests)
+    utilities = committee.utilities(pool, None, np.random.default_rng(0))
+    assert list(utilities) == pytest.approx([0, 0, 1])  # the places are -2.5, 0 and 2.5
+    whys = committee.why(pool, None, pool.candidates, ["a", "b"])
+    assert whys == ["committee agrees on a", "committee agrees on a", "committee split 1 to 1: a or b"]
+
+
+@pytest.mark.parametrize("classes", [[0, 2], [2, 0]])
+def test_a_guest_knows_some_classes_and_the_labels_others(classes: list[int]):
+    pool = replace(strip(), n_classes=3)
+    sure_of_two = [float(c == 2) for c in classes]
+    committee = Committee(members=[Guest(sure_of_two, sure_of_two, classes)])
+    committee.utilities(pool, None, np.random.default_rng(0))
+    assert committee.why(pool, None, pool.candidates[[0, 2]], ["a", "b", "c"]) == [
+        "committee split 7 to 1: a or c",
+        "committee split 7 to 1: b or c",
+    ]
+
+
+def test_a_guest_sees_the_features_as_they_are():
+    class Nosy(Guest):
+        def predict_proba(self, features: np.ndarray) -> np.ndarray:
+            assert set(features[:, 0]) <= set(strip().features[:, 0])
+            return super().predict_proba(features)
+
+    Committee(members=[Nosy([1, 0], [0, 1], [0, 1])]).utilities(strip(), None, np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_stacked_members_answer_as_their_classifiers_do(n_classes: int):
+    X, y = load_digits(n_class=n_classes, return_X_y=True)
+    pool = Pool(X, np.arange(40), y[:40], np.arange(40, 240), n_classes)
+    jury = committee._fit(pool, 2, np.random.default_rng(0))
+    assert jury is not None
+    ballots = jury.ballots(X[40:240])
+    assert ballots.shape == (6, 200, n_classes)
+    np.testing.assert_allclose(ballots.sum(axis=2), 1, rtol=1e-5)
+    scaled = ((X - jury.centre) / jury.scale)[:240]
+    logistic = LogisticRegression(tol=1e-3, max_iter=1000).fit(scaled[:40], y[:40])
+    bayes = GaussianNB(var_smoothing=0.01).fit(scaled[:40], y[:40])
+    np.testing.assert_allclose(ballots[0], logistic.predict_proba(scaled[40:]), atol=1e-4)
+    np.testing.assert_allclose(ballots[3], bayes.predict_proba(scaled[40:]), atol=1e-3)
+    gaps = np.square(scaled[:40, None] - scaled[None, :40]).sum(axis=2) + np.diag(np.full(40, np.inf))
+    width = committee.BANDWIDTH * np.median(gaps.min(axis=1))
+    near = softmax(-np.square(scaled[40:, None] - scaled[None, :40]).sum(axis=2) / width, axis=1)
+    np.testing.assert_allclose(ballots[4], near @ np.eye(n_classes)[y[:40]], atol=1e-4)
+
+
+def test_a_large_pool_of_labels_is_compared_with_a_part_of_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(committee, "NEIGHBOURS", 12)
+    jury = committee._fit(strip(), 1, np.random.default_rng(0))
+    assert jury is not None
+    assert len(jury.neighbours) == 12
+    assert jury.ballots(strip().features[20:])[2].argmax(axis=1)[[0, 2]].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"disagreement": "loud"}, {"bootstraps": -1}, {"members": 3}, {"members": [object()]}, {"members": {"a": 1}}],
+)
 def test_options_that_make_no_sense_are_refused(options: dict):
     with pytest.raises(StrategyError):
         Committee(**options)

@@ -1,6 +1,7 @@
 """What every registered strategy promises, built-in or not."""
 
 import inspect
+import re
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -66,6 +67,10 @@ SITUATIONS: dict[str, tuple[Pool, Model | None]] = {
     "empty pool": (Pool(np.empty((0, 4)), np.array([], int), np.array([], int), np.array([], int), 3), None),
     "all items alike": (p := replace(ORDINARY, features=np.ones((60, 4))), fitted(p)),
     "most items alike": (p := replace(ORDINARY, features=np.where(ORDINARY.features > 3, 7.1, 0.3)), fitted(p)),
+    "some held": (p := replace(ORDINARY, held=ORDINARY.candidates[:9], candidates=ORDINARY.candidates[9:]), fitted(p)),
+    "held but no label": (replace(UNLABELED, held=np.arange(5), candidates=np.arange(5, 60)), None),
+    "held and asked once more": (replace(ORDINARY, held=ORDINARY.candidates), fitted(ORDINARY)),
+    "all that is left is held": (replace(ORDINARY, held=ORDINARY.candidates, candidates=[]), fitted(ORDINARY)),
     "far from the origin": (replace(ORDINARY, features=ORDINARY.features + 1e6), None),
 }
 
@@ -85,9 +90,19 @@ def scored(strategy: Strategy, pool: Pool, model: Model | None, seed: int = 3) -
 
 
 def test_something_is_registered():
-    assert {"random", "least_confident", "margin", "entropy", "committee", "coverage", "adaptive"} <= set(
-        available_strategies()
-    )
+    assert set(available_strategies()) >= {
+        "adaptive",
+        "badge",
+        "committee",
+        "coverage",
+        "density",
+        "entropy",
+        "expected_change",
+        "expected_error",
+        "least_confident",
+        "margin",
+        "random",
+    }
 
 
 def test_a_strategy_goes_by_the_name_it_is_registered_under(strategy: Strategy, request: pytest.FixtureRequest):
@@ -115,6 +130,18 @@ def test_candidates_in_another_order_get_the_same_utilities(strategy: Strategy, 
     np.testing.assert_allclose(scored(strategy, other, model), scored(strategy, pool, model)[shuffled], rtol=1e-9)
 
 
+@pytest.mark.parametrize("name", available_strategies())
+def test_a_strategy_names_its_source(name: str):
+    made = type(get_strategy(name))
+    described = inspect.getdoc(made) or ""
+    if name == "random":
+        assert "control" in (inspect.getdoc(inspect.getmodule(made)) or "")
+    else:
+        sources = re.split(r"^References\n-+\n", described, flags=re.MULTILINE)
+        assert len(sources) == 2, "its docstring has no References"
+        assert re.search(r"\b(19|20)\d\d\b", sources[1]), "a reference says when it was published"
+
+
 @settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_the_order_of_the_candidates_never_matters(strategy: Strategy, data: st.DataObject):
@@ -140,7 +167,7 @@ def test_a_batch_larger_than_the_pool_is_the_pool(strategy: Strategy, situation:
 
 def test_the_pool_is_left_as_it_was(strategy: Strategy, situation: tuple[Pool, Model | None]):
     pool, model = situation
-    arrays = ("features", "labeled", "targets", "candidates")
+    arrays = ("features", "labeled", "targets", "candidates", "held")
     before = {name: getattr(pool, name).copy() for name in arrays}
     scored(strategy, pool, model)
     reasons(strategy, pool, model, pool.candidates[:BATCH], NAMES)

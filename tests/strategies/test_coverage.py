@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from strategies import Pool, coverage, select
-from strategies.coverage import Coverage
+from strategies import Pool, coverage, select, similarity
+from strategies.coverage import Coverage, UncertaintyCoverage
 
 
 def blobs(*sizes: int, seed: int = 0, spread: float = 0.3) -> tuple[np.ndarray, np.ndarray]:
@@ -44,6 +44,13 @@ def test_what_is_labeled_is_covered_already():
     assert blob[order(pool_of(features, labeled))[0]] == 1
 
 
+def test_what_people_hold_is_covered_already():
+    features, blob = blobs(60, 60, 60)
+    held = np.flatnonzero(blob != 1)[:100]
+    rest = np.setdiff1d(np.arange(180), held)
+    assert blob[order(Pool(features, [], [], rest, 3, held=held))[0]] == 1
+
+
 def test_the_first_is_typical_and_not_an_outlier():
     features, _ = blobs(100)
     features[7] = [40, 40]
@@ -75,7 +82,7 @@ def test_the_order_by_utility_is_the_greedy_order(monkeypatch: pytest.MonkeyPatc
 
 
 def test_in_a_large_pool_what_was_not_compared_comes_last(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(coverage, "SAMPLE", 50)
+    monkeypatch.setattr(similarity, "SAMPLE", 50)
     features, blob = blobs(100, 100, 100)
     pool = pool_of(features)
     utilities = Coverage().utilities(pool, None, np.random.default_rng(0))
@@ -96,3 +103,61 @@ def test_a_reason_tells_near_from_far():
     whys = Coverage().why(pool_of(features, labeled), None, rows, ["a", "b", "c"])
     assert whys == ["unlike anything labeled so far", "between items labeled so far"]
     assert Coverage().why(pool_of(features), None, rows, []) == ["part of a start spread out over the pool"] * 2
+
+
+class Torn:
+    """Torn between its two classes in the blobs that it is unsure of, and sure in the others."""
+
+    classes = np.array([0, 1])
+
+    def __init__(self, *blobs: int) -> None:
+        self.blobs = blobs
+
+    def predict_proba(self, features: np.ndarray) -> np.ndarray:
+        torn = np.isin(np.rint(features[:, 0] / 5), self.blobs)
+        return np.where(torn[:, None], 0.5, [0.99, 0.01])
+
+
+def uncertain_order(pool: Pool, model: Torn | None, count: int, seed: int = 0) -> np.ndarray:
+    utilities = UncertaintyCoverage().utilities(pool, model, np.random.default_rng(seed))
+    return pool.candidates[select(utilities, pool.candidates, count, np.random.default_rng(seed))]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_weighed_by_doubt_a_batch_covers_what_the_model_is_unsure_of(seed: int):
+    features, blob = blobs(60, 60, 60, 60, seed=seed)
+    assert set(blob[uncertain_order(pool_of(features), Torn(1, 3), 2, seed)]) == {1, 3}
+
+
+def test_doubt_around_labeled_or_held_items_is_covered_already():
+    features, blob = blobs(60, 60, 60, 60)
+    labeled, held = np.flatnonzero(blob == 1)[:30], np.flatnonzero(blob == 2)[:30]
+    rest = np.setdiff1d(np.arange(240), np.r_[labeled, held])
+    pool = Pool(features, labeled, np.zeros(30, int), rest, 2, held=held)
+    assert blob[uncertain_order(pool, Torn(1, 2, 3), 1)[0]] == 3
+
+
+def test_an_uncertain_outlier_does_not_come_first():
+    features, blob = blobs(60, 60)
+    features[7] = [500, 0]
+    first = uncertain_order(pool_of(features), Torn(1, 100), 1)[0]
+    assert blob[first] == 1
+
+
+def test_beyond_the_shortlist_uncertainty_decides(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(coverage, "SHORTLIST", 70)
+    features, blob = blobs(60, 60, 60)
+    utilities = UncertaintyCoverage().utilities(pool_of(features), Torn(1), np.random.default_rng(0))
+    assert np.count_nonzero(utilities >= 0) == 70
+    assert utilities[blob == 1].min() >= 0
+
+
+def test_without_a_model_doubt_does_not_count():
+    pool = pool_of(blobs(60, 60, 60)[0])
+    assert np.array_equal(uncertain_order(pool, None, 10), order(pool))
+
+
+def test_a_reason_names_the_classes_in_doubt_once_there_is_a_model():
+    pool = pool_of(blobs(60, 60)[0])
+    assert UncertaintyCoverage().why(pool, Torn(0), np.array([0]), ["a", "b"]) == ["torn between a and b"]
+    assert UncertaintyCoverage().why(pool, None, np.array([0]), []) == ["part of a start spread out over the pool"]

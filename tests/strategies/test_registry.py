@@ -73,7 +73,7 @@ def test_where_nothing_is_installed_it_says_how_to(monkeypatch: pytest.MonkeyPat
     ("name", "options", "sentence"),
     [
         ("margin", {"depth": 3}, "no option 'depth'; it takes none"),
-        ("committee", {"members": 3}, "no option 'members'; it takes disagreement, bootstraps"),
+        ("committee", {"seats": 3}, "no option 'seats'; it takes disagreement, bootstraps, members"),
         ("coin", {"sides": 0}, "a coin needs a side"),
     ],
 )

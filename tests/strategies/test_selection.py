@@ -79,6 +79,49 @@ def test_where_there_is_no_variety_the_batch_is_still_full():
     assert list(chosen) == [0, 1, 2, 3, 4]
 
 
+def places(*counts: int) -> np.ndarray:
+    """So many points around each of some places far from each other."""
+    centres = np.array([[0, 0], [9, 0], [0, 9], [9, 9], [18, 0], [0, 18]])[: len(counts)]
+    return np.repeat(centres, counts, axis=0) + np.random.default_rng(0).normal(scale=0.01, size=(sum(counts), 2))
+
+
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_batch_differs_from_what_people_hold(batch: int):
+    features, place = places(10, 10, 10, 10), np.repeat(np.arange(4), 10)
+    rows, held = np.setdiff1d(np.arange(40), [3, 14]), np.array([3, 14])  # someone is at the best two places
+    utilities = np.linspace(1, 0, 38)
+    alone = rows[select(utilities, rows, batch, rng(), features, diversity=38)]
+    beside = rows[select(utilities, rows, batch, rng(), features, diversity=38, held=held)]
+    assert 0 in place[alone]
+    assert sorted(place[beside]) == [2, 3][:batch]
+
+
+def test_where_people_hold_some_of_everything_the_batch_is_still_full_and_of_the_best():
+    features, held = places(10, 10), np.array([9, 19])
+    rows = np.setdiff1d(np.arange(20), held)
+    chosen = select(np.linspace(1, 0, 18), rows, 6, rng(), features, diversity=3, held=held)
+    assert len(chosen) == 6
+    assert chosen[0] == 0
+
+
+def test_however_many_are_held_the_batch_is_full():
+    features = np.random.default_rng(0).normal(size=(300, 2))
+    rows, held = np.arange(40), np.arange(40, 300)
+    chosen = select(np.linspace(1, 0, 40), rows, 4, rng(), features, diversity=5, held=held)
+    assert len(set(chosen)) == 4
+
+
+def test_nothing_held_changes_nothing():
+    features, utilities = np.random.default_rng(0).normal(size=(40, 2)), np.linspace(1, 0, 40)
+    none = [select(utilities, np.arange(40), 4, rng(), features, 5, held) for held in (None, np.array([], int))]
+    assert np.array_equal(*none)
+
+
+def test_without_variety_what_is_held_does_not_matter():
+    features, utilities = places(10, 10), np.linspace(1, 0, 18)
+    assert list(select(utilities, np.arange(2, 20), 3, rng(), features, 1, np.array([0, 1]))) == [0, 1, 2]
+
+
 def test_variety_without_features_is_refused():
     with pytest.raises(StrategyError, match="features"):
         select(np.arange(9.0), np.arange(9), 3, rng(), diversity=2)

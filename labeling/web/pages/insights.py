@@ -1,4 +1,4 @@
-"""Insights: how right the model is, how labels come in, which classes, and by whom."""
+"""Insights: how right the model is, how labels come in, which classes, and by whom; and what a strategy is worth."""
 
 import altair as alt
 import pandas as pd
@@ -8,7 +8,7 @@ from labeling.errors import AskwiseError
 from labeling.learning import insights
 from labeling.learning.insights import CurvePoint, Insights
 from labeling.learning.status import RECENT
-from labeling.web import current, frame
+from labeling.web import current, frame, simulation_tab
 from labeling.web.frame import plain
 
 HEIGHT = 280
@@ -20,7 +20,7 @@ project = frame.current_project("Insights")
 
 @st.fragment(run_every="3s")
 def page() -> None:
-    """The whole page, kept up to date."""
+    """How labeling goes, kept up to date."""
     try:
         seen = insights.read_insights(current.workspace(), current.actor(), project.id)
     except AskwiseError as error:
@@ -182,4 +182,10 @@ def people(seen: Insights) -> None:
     )  # fmt: skip
 
 
-page()
+progress, simulate = st.tabs([":material/monitoring: Progress", ":material/science: Simulate"], on_change="rerun")
+with progress:
+    if progress.open:
+        page()
+with simulate:
+    if simulate.open:
+        simulation_tab.show(project)

@@ -1,0 +1,112 @@
+"""The two numbers that the default head is fitted with, chosen from the labels themselves.
+
+The power p of the pool's prior says how far to trust the pool's shape (`labeling.features.prior`), and C,
+scikit-learn's inverse penalty, how far to trust the labels. p is chosen by the evidence, which is in closed form and
+means something from about ten labels on; C by cross-validation, which takes more.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import eigh
+from scipy.special import log_softmax
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import KFold
+
+POWERS = (0.0, 0.5, 1.0, 1.5, 2.0)
+STRENGTHS = (3.0, 10.0, 30.0)  # ascending: each fit starts from the one before it
+FEWEST_FOR_POWER, FEWEST_FOR_STRENGTH = 10, 50  # labels
+SEARCHED = 1000  # labels that a search looks at: more would keep people waiting, and change little
+GROWTH = 10  # a search is worth repeating when the labels have grown by a tenth
+FOLDS = 5
+NOISES = np.logspace(-4, 1.5, 23)  # ratios of noise to signal that the evidence is maximised over
+FLOOR = 1e-3  # of a held-out label's probability: one outlier, or one class not in the fold, decides nothing
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Power of the pool's prior, scikit-learn's C, and the number of labels that they were chosen from."""
+
+    power: float = 1.0
+    strength: float = 30.0
+    searched_at: int = 0
+
+
+def choose(
+    seen: Callable[[float], NDArray[Any]], targets: NDArray[np.integer], before: Choice, *, seed: int = 0
+) -> Choice:
+    """Choose from the labels ``targets`` (l,), unless they are hardly more than at the last search.
+
+    Parameters
+    ----------
+    seen
+        The labeled rows (l, k) as seen with a power.
+    """
+    count = len(targets)
+    if count < FEWEST_FOR_POWER or 0 <= GROWTH * (count - before.searched_at) < before.searched_at:
+        return before
+    chosen = np.sort(np.random.default_rng(seed).permutation(count)[:SEARCHED])
+    targets = targets[chosen]
+    rows = {power: np.asarray(seen(power)[chosen], dtype=np.float64) for power in POWERS}
+    power = max(POWERS, key=lambda p: log_evidence(rows[p], targets))
+    strength = Choice.strength
+    if count >= FEWEST_FOR_STRENGTH:
+        strength = choose_strength(rows[power], targets, seed=seed)
+    return Choice(power, strength, count)
+
+
+def log_evidence(features: NDArray[np.float64], targets: NDArray[np.integer]) -> float:
+    """Log marginal likelihood of one-hot ``targets`` (l,) under Gaussian-process regression, linear in rows (l, k).
+
+    The signal's scale and the ratio of noise to it are those that maximise it. One eigendecomposition of size
+    min(l, k); no fit. That the targets are classes is ignored, which does not harm the comparison of features.
+
+    References
+    ----------
+    MacKay, "Bayesian interpolation", Neural Computation 4, 1992.
+    Rasmussen and Williams, "Gaussian processes for machine learning", 2006, sections 2.2 and 5.4.
+    """
+    one_hot = targets[:, None] == np.unique(targets)
+    residuals = one_hot - one_hot.mean(axis=0)
+    n, k = residuals.shape
+    wide = features.shape[1] >= n
+    values, vectors = eigh(features @ features.T if wide else features.T @ features)
+    values = np.maximum(values, 0)
+    if wide:
+        energies = np.square(vectors.T @ residuals).sum(axis=1)
+    else:
+        held = values > 1e-12 * max(values[-1], 1)
+        values, vectors = values[held], vectors[:, held]
+        energies = np.square((features @ vectors).T @ residuals).sum(axis=1) / values
+    beyond = max(np.square(residuals).sum() - energies.sum(), 0.0)  # what the features cannot reach
+    evidences = [
+        -0.5 * n * k * np.log(max(((energies / (values + noise)).sum() + beyond / noise) / (n * k), 1e-300))
+        - 0.5 * k * (np.log(values + noise).sum() + (n - len(values)) * np.log(noise))
+        for noise in NOISES
+    ]
+    return float(max(evidences))
+
+
+def choose_strength(features: NDArray[np.float64], targets: NDArray[np.integer], *, seed: int = 0) -> float:
+    """The C of `STRENGTHS` whose predictions of held-out labels are the most likely; rows (l, k), labels (l,)."""
+    totals = np.zeros(len(STRENGTHS))
+    for learned, held_out in KFold(FOLDS, shuffle=True, random_state=seed).split(features):
+        if len(np.unique(targets[learned])) < 2:
+            continue
+        head = LogisticRegression(max_iter=500, tol=1e-3, warm_start=True)
+        for at, strength in enumerate(STRENGTHS):
+            head.set_params(C=strength).fit(features[learned], targets[learned])
+            totals[at] += _log_likelihood(head, features[held_out], targets[held_out])
+    return STRENGTHS[int(totals.argmax())]
+
+
+def _log_likelihood(head: LogisticRegression, features: NDArray[np.float64], targets: NDArray[np.integer]) -> float:
+    """Of labels (l,) under a fitted head, each no less than `FLOOR`."""
+    logits = np.asarray(head.decision_function(features))
+    if logits.ndim == 1:
+        logits = np.stack([np.zeros(len(logits)), logits], axis=1)
+    likely = (targets[:, None] == head.classes_) * np.exp(log_softmax(logits, axis=1))
+    return float(np.log(np.maximum(likely.sum(axis=1), FLOOR)).sum())
