@@ -1,4 +1,4 @@
-"""The default: spread out first, then ask what the model cannot tell apart."""
+"""The default: spread out first, then ask what the model cannot tell apart, where there is much of it."""
 
 from collections.abc import Sequence
 
@@ -6,32 +6,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strategies.base import Model, Pool, Strategy, reasons, variety
-from strategies.coverage import Coverage
-from strategies.uncertainty import Margin
+from strategies.coverage import Coverage, UncertaintyHerding
 
-LABELS_PER_CLASS = 8
-FEWEST, MOST = 30, 200  # labels of the start, whatever the number of classes
+START, PATIENCE = 2, 8  # labels per class of the start, and at most while a class has not been seen
+FEWEST, MOST = 10, 200  # labels of the start, whatever the number of classes
 
 
 class Adaptive:
-    """Coverage until there are eight labels per class, longer while a class has none; then margin, in varied batches.
+    """Coverage until there are two labels per class, or up to eight while a class has none; then uncertainty herding.
 
-    The start, at least 30 labels and at most 200, is worth more than what follows: a model that has seen a handful of
-    labels is unsure of the wrong things. Twice as many are spent on it, at most, while a class of the project has not
-    been seen.
+    What is asked first is spread out over the pool, as a model that has seen a handful of labels is unsure of the wrong
+    things. From then on the pool counts by how unsure the model is of it, and what is asked is what most of the doubt
+    resembles.
+
+    References
+    ----------
+    Those of `strategies.coverage`. Hacohen, Dekel and Weinshall, "Active learning on a budget: opposite strategies suit
+    high and low budgets", ICML 2022 (typical items first, uncertain ones later).
     """
 
     name = "adaptive"
     needs = frozenset({"model", "features"})
 
     def __init__(self) -> None:
-        self._ways: dict[str, Strategy] = {way.name: way for way in (Coverage(), Margin())}
+        self._ways: dict[str, Strategy] = {way.name: way for way in (Coverage(), UncertaintyHerding())}
 
     def phase(self, pool: Pool, model: Model | None) -> str:
-        """The name of the strategy that it follows now: ``"coverage"`` or ``"margin"``."""
-        enough = min(max(LABELS_PER_CLASS * pool.n_classes, FEWEST), MOST)
-        unseen = len(np.unique(pool.targets)) < pool.n_classes
-        return "coverage" if model is None or len(pool.labeled) < (2 * enough if unseen else enough) else "margin"
+        """The name of the strategy that it follows now: ``"coverage"`` or ``"uncertainty_herding"``."""
+        per_class = START if len(np.unique(pool.targets)) == pool.n_classes else PATIENCE
+        start = min(max(per_class * pool.n_classes, FEWEST), MOST)
+        return "coverage" if model is None or len(pool.labeled) < start else "uncertainty_herding"
 
     def utilities(self, pool: Pool, model: Model | None, rng: np.random.Generator) -> NDArray[np.float64]:
         """Utilities (m,) under the strategy of the present phase."""

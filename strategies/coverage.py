@@ -59,7 +59,7 @@ class Coverage:
         return ["between items labeled so far" if n else "unlike anything labeled so far" for n in near]
 
 
-class UncertaintyCoverage(Coverage):
+class UncertaintyHerding(Coverage):
     """Coverage of what the model is unsure of: each item of the pool counts by how close its two likeliest classes are.
 
     A candidate is worth the doubt that lies around it and around nothing labeled, held or asked before it, so that a
@@ -71,7 +71,7 @@ class UncertaintyCoverage(Coverage):
     Bae, Oliveira and Sutherland, "Uncertainty herding: one active learning method for all label budgets", ICLR 2025.
     """
 
-    name = "uncertainty_coverage"
+    name = "uncertainty_herding"
     needs = frozenset({"model", "features"})
 
     def utilities(self, pool: Pool, model: Model | None, rng: np.random.Generator) -> NDArray[np.float64]:

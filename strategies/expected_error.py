@@ -46,17 +46,17 @@ class ExpectedError:
     For each candidate and each class that it may have, what would the model predict had it been told? The risk of those
     predictions over the pool, averaged over the classes as likely as the model has them, is the candidate's. Utilities
     are reductions of the risk. For a linear model, `strategies.lookahead` answers without fitting again, in three
-    stages: a glance at all, a closer look at a few hundred, and the exact answer for a shortlist. Any other scikit-learn
-    classifier, and any model with a method ``refit``, is fitted again for each pair of a shortlist by margin. A model that
-    cannot be fitted again leaves the order by margin.
+    stages: a glance at all, a closer look at a few hundred, and the exact answer for a shortlist. Any other
+    scikit-learn classifier, and any model with a method ``refit``, is fitted again for each pair of a shortlist by
+    margin. A model that cannot be fitted again leaves the order by margin.
 
     Parameters
     ----------
     loss : {"log", "zero_one"}
         The risk: the expected log loss (entropy), or the expected share of errors.
     shortlist : int, None or "auto"
-        How many candidates get the exact answer; the others rank below them, as the earlier stages have them. None: all.
-        "auto": up to 100, fewer where many labels or classes make each dear.
+        How many candidates get the exact answer; the others rank below them, as the earlier stages have them. None:
+        all. "auto": up to 100, fewer where many labels or classes make each dear.
     evaluation : int, optional
         How many unlabeled rows, drawn at random, the risk is taken over. None: all, or as many as a fixed amount of
         work allows.

@@ -1,20 +1,20 @@
 """What a linear head would predict had it also been told (x, y), without fitting it again for every x and y.
 
-A softmax head was fitted to some rows. Three stages, each closer and dearer than the one before, answer for any candidate
-x how far its label may be expected to lower the risk over the evaluation rows:
+A softmax head was fitted to some rows. Three stages, each closer and dearer than the one before, answer for any
+candidate x how far its label may be expected to lower the risk over the evaluation rows:
 
 1. `Glance`: one product for the whole pool. All classes share one curvature A of the objective at the labeled rows, and
    the risk is taken to second order. For a ridge head and the Brier score this is the exact expected reduction.
 2. `LookAhead.told`: the labeled rows are summed up by their curvature, one matrix per class, and the new row keeps its
    exact loss. What the head then predicts for the new row is the solution of a small implicit equation.
 3. The same with ``steps``: the objective itself is minimised from there, for all pairs (x, y) at once, by nonlinear
-   conjugate gradients preconditioned with the curvature of stage 2 and the new row's own (Sherman-Morrison). A step goes
-   to the minimum along its direction, so that none makes a pair worse, and a pair that has arrived is left alone.
+   conjugate gradients preconditioned with the curvature of stage 2 and the new row's own (Sherman-Morrison). A step
+   goes to the minimum along its direction, and a pair that has arrived is left alone.
 
 All of it lives in the span of the labeled rows, with one more direction for what a candidate has outside of it: by the
-representer theorem nothing else moves. The head is taken as the minimum of its objective. If it is not quite (a solver's
-tolerance, or further rows it was trained on), the objective is tilted by the gradient that is left, so that every stage
-compares like with like, and the labels' classes need not be known at all.
+representer theorem nothing else moves. The head is taken as the minimum of its objective. If it is not quite (a
+solver's tolerance, or further rows it was trained on), the objective is tilted by the gradient that is left, so that
+every stage compares like with like, and the labels' classes need not be known at all.
 
 References
 ----------
@@ -41,12 +41,13 @@ FORGOTTEN = 0.01  # share of the reach over the evaluation rows that a glance su
 DIRECTIONS = 256  # that a glance looks along at most
 LIKELY = 16  # classes of a candidate that are looked into, the likeliest first
 UNLIKELY = 0.001  # classes with less chance than this are left out, unless none is likelier
-ARRIVED = 0.02  # a pair is left alone once a step would change it by less than this share of stage 2's step
+ARRIVED = 0.01  # a pair is left alone once a step would change it by less than this share of stage 2's step
 CROWDED = 0.7  # pairs that have arrived are put aside once they are more than the rest of this share
 IMPLICIT_STEPS = 12
 LENGTHS = np.array([1.0, 0.5, 0.25, 0.1])
 SEARCHES = 3  # evaluations along a line, of which the first is at hand already
-LONGEST = 2.0  # a step beyond what is known to be downhill
+LONGEST = 2.0  # a step of the search along a line
+SHARPEST = 10.0  # share of the last direction that is kept, at most
 TINY = np.float32(1e-30)
 FEWEST = 400  # evaluation rows
 SOFTMAX = 100
@@ -126,14 +127,19 @@ class Glance:
 
     def __call__(self, features: Floats) -> Floats:
         """Expected reduction (b,), in units of its own, of rows (b, d)."""
-        mapped = features.astype(np.float32, copy=False) @ self.map[:-1]
+        with np.errstate(over="ignore", invalid="ignore"):  # as in `LookAhead.reductions`
+            return self._score(features.astype(np.float32, copy=False))
+
+    def _score(self, features: Floats) -> Floats:
+        mapped = features @ self.map[:-1]
         mapped += self.map[-1]
         kept = len(self.reach)
         unsure = unsureness(softmax(np.ascontiguousarray(mapped[:, kept:].T)))
         squares = np.square(mapped[:, :kept], out=mapped[:, :kept])
         own = squares @ np.ones(kept, np.float32) + np.float32(self.forgotten)
         classes = self.width - kept
-        return np.asarray(unsure * (squares @ self.reach) / np.square(1 + unsure / (classes - 1) * own))
+        shrunk = 1 + unsure / (classes - 1) * own
+        return np.nan_to_num(unsure * (squares @ self.reach) / shrunk / shrunk)
 
 
 @dataclass(frozen=True)
@@ -209,15 +215,18 @@ class LookAhead:
         softmax takes as long as `SOFTMAX`.
         """
         k, r, _ = self.inverse.shape
-        return max(FEWEST, int(budget / (max(candidates, 1) * k * min(k, LIKELY) * (r + SOFTMAX))))
+        rows = int(budget / (max(candidates, 1) * k * min(k, LIKELY) * (r + SOFTMAX)))
+        return max(FEWEST, min(rows, HELD // self.coef.shape[1]))
 
     def reductions(self, features: Floats, evaluation: Floats, loss: Loss, steps: int = 0) -> NDArray[np.float64]:
         """Expected reduction (c,) of the risk over the evaluation rows (z, d) by the label of each candidate (c, d)."""
         k, r, _ = self.inverse.shape
         block = max(8, HELD // (min(k, LIKELY) * k * 8 * (r + len(self.inside))))
         blocks = (features[start : start + block] for start in range(0, len(features), block))
-        risks = [self.risk(self.told(part, steps), part, evaluation, loss) for part in blocks]
-        return self.risk_now(evaluation, loss) - np.concatenate([*risks, np.empty(0)])
+        with np.errstate(over="ignore", invalid="ignore"):  # without a penalty, a head may move without end
+            risks = [self.risk(self.told(part, steps), part, evaluation, loss) for part in blocks]
+        gains = self.risk_now(evaluation, loss) - np.concatenate([*risks, np.empty(0)])
+        return np.where(np.isfinite(gains), gains, 0)
 
     def coordinates(self, features: Floats) -> NDArray[np.float64]:
         """Rows (c, d) in the coordinates (c, r) in which a head may move: see `Told`."""
@@ -360,30 +369,33 @@ class _Descent:
 
     def run(self, steps: int) -> Floats:
         """Take up to so many steps; the changes (k, n, r)."""
-        done, left = self.change.copy(), np.arange(len(self.rows))
-        direction = slope = energy = np.empty(0, dtype=np.float32)
+        foreseen, left = self.change, np.arange(len(self.rows))
+        done = foreseen.copy()
+        direction: Floats = np.empty(0, dtype=np.float32)
+        slope = energy = direction
         for step in range(steps):
             p, q = softmax(self.look.start[:, None] + self.moves), softmax(self.logits + self.own)
             last_slope, slope = slope, self._slope(p, q)
             eased = self._eased(slope)
             last_energy, energy = energy, _dot(eased, slope)
             if step:
-                turn = np.maximum(energy - _dot(eased, last_slope), 0) / np.maximum(last_energy, TINY)
+                turn = energy - _dot(eased, last_slope)
+                turn = np.clip(turn, 0, SHARPEST * last_energy) / np.maximum(last_energy, TINY)
                 direction = turn[:, None] * direction - eased
                 uphill = _dot(direction, slope) >= 0
                 direction[:, uphill] = -eased[:, uphill]
             else:
                 direction = -eased
-            self._descend(direction, p, q)
-            done[:, left] = self.change
             far = energy > self.goal
+            self._descend(direction, p, q, far)
+            done[:, left] = self.change
             if np.count_nonzero(far) < CROWDED * len(far):
                 left = left[far]
                 direction, slope, energy = direction[:, far], slope[:, far], energy[far]
                 self._keep(far)
             if len(left) == 0:
                 break
-        return done
+        return np.where(np.isfinite(done).all(axis=(0, 2), keepdims=True), done, foreseen)
 
     def _moves(self, change: Floats) -> tuple[Floats, Floats]:
         """How the logits of the labeled rows (k, n, l) and of the new row (k, n) follow a change (k, n, r)."""
@@ -406,8 +418,8 @@ class _Descent:
         eased -= self.reach * _divided(spread, self.after, self.slack)[:, :, None]
         return eased
 
-    def _descend(self, direction: Floats, p: Floats, q: Floats) -> None:
-        """Go to the minimum along the direction, by Newton's method within the bounds that it has found."""
+    def _descend(self, direction: Floats, p: Floats, q: Floats, far: NDArray[np.bool_]) -> None:
+        """Take the pairs that are far to the minimum along the direction, by Newton's method within what bounds it."""
         look = self.look
         moves, own = self._moves(direction)
         bend = _dot(look.penalty * direction, direction)
@@ -426,10 +438,10 @@ class _Descent:
             second = bend + (weighed.sum(axis=0) - np.square(mean)) @ look.weights
             second += (weighed_own * own).sum(axis=0) - np.square(mean_own)
             low, high = np.where(first <= 0, length, low), np.where(first > 0, length, high)
-            length = length - first / np.maximum(second, TINY)
+            newton = length + np.clip(-first, -LONGEST * second, LONGEST * second) / np.maximum(second, TINY)
             middle = np.where(np.isfinite(high), (low + high) / 2, low + 1)
-            length = np.where((length > low) & (length < high), length, middle)
-            length = np.minimum(length, low + LONGEST)
+            length = np.where((newton >= low) & (newton <= high), newton, middle)
+        length = np.where(far, length, 0)
         self.change = self.change + length[:, None] * direction
         self.moves = self.moves + length[:, None] * moves
         self.own = self.own + length * own

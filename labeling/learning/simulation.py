@@ -217,9 +217,7 @@ class _Task:
 def _replay_task(data: _Data, task: _Task) -> pd.DataFrame:
     rows = hold_out(data.targets, data.test_size, task.seed)
     own = copy.deepcopy(task.strategy)  # one that remembers must not carry anything from replay to replay
-    curve = _replay(
-        data.features, data.targets, *rows, own, data.head, data.budget, data.batch_size, task.seed
-    )  # fmt: skip
+    curve = _replay(data.features, data.targets, *rows, own, data.head, data.budget, data.batch_size, task.seed)
     curve.insert(0, "strategy", task.strategy.name)
     curve.insert(1, "seed", task.seed)
     return curve

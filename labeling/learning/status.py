@@ -25,6 +25,8 @@ class Live(BaseModel):
 
     model_version: int | None  # its number; None before the first
     ranking: int | None
+    strategy: str  # of the live ranking; empty before the first
+    phase: str  # what the strategy was doing when it made the ranking, as in "coverage"
     accuracy: float | None  # of the suggestions on the last `accuracy_on` answers, before those were known
     accuracy_on: int
     labels: int
@@ -80,6 +82,8 @@ def live_status(session: Session, project_id: int) -> Live:
     return Live(
         model_version=model.number if model else None,
         ranking=ranking.id if ranking else None,
+        strategy=ranking.strategy if ranking else "",
+        phase=ranking.phase if ranking else "",
         accuracy=sum(hits) / len(hits) if hits else None,
         accuracy_on=len(hits),
         labels=labels,

@@ -50,8 +50,9 @@ def learn(workspace: Workspace, job: Job) -> None:
     live = live_model(workspace, job.project_id)
     hindrance = _hindrance(snapshot)
     # On small matrices the threads of linear algebra cost more than they bring, most of all on a busy machine.
-    with threadpool_limits(1 if matrix.rows * matrix.width < MANY_NUMBERS else None):
+    with threadpool_limits(1):
         fitted = None if hindrance else _fit(matrix, snapshot, live)
+    with threadpool_limits(1 if matrix.rows * matrix.width < MANY_NUMBERS else None):
         head, view = (fitted.head, fitted.view) if fitted else _last_good(workspace, live, snapshot, matrix)
         if head is None:
             view = _view_of(matrix, snapshot, Choice())

@@ -13,6 +13,8 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
 
 import psutil
 from sqlalchemy.exc import SQLAlchemyError
@@ -47,24 +49,25 @@ def run_worker(workspace: Workspace, stop: threading.Event) -> None:
     _give_way()
     jobs.reap(workspace)
     sweep_heads(workspace)
-    aside = threading.Thread(target=_take_turns, args=(workspace, stop, ASIDE, POLL_ASIDE_SECONDS), daemon=True)
-    aside.start()
-    try:
-        _take_turns(workspace, stop, AT_ONCE, POLL_SECONDS)
-    finally:
+    with _Heart(workspace, stop=stop) as heart:
+        # It polls less often: people who asked for a simulation are used to waiting.
+        aside = threading.Thread(target=_take_turns, args=(workspace, heart, stop, ASIDE, POLL_ASIDE_SECONDS))
+        aside.start()
+        _take_turns(workspace, heart, stop, AT_ONCE, POLL_SECONDS)
         aside.join()
 
 
-def _take_turns(workspace: Workspace, stop: threading.Event, kinds: Collection[JobKind], poll_seconds: float) -> None:
+def _take_turns(
+    workspace: Workspace, heart: "_Heart", stop: threading.Event, kinds: Collection[JobKind], poll_seconds: float
+) -> None:
     """Take and perform jobs of some kinds, one after the other, until `stop` is set; it is set where this fails."""
     try:
-        with _Heart(workspace, stop=stop) as heart:
-            while not stop.is_set():
-                job = jobs.take(workspace, heart.worker_id, kinds=kinds)
-                if job is None:
-                    stop.wait(poll_seconds)
-                else:
-                    perform(workspace, job, heart)
+        while not stop.is_set():
+            job = jobs.take(workspace, heart.worker_id, kinds=kinds)
+            if job is None:
+                stop.wait(poll_seconds)
+            else:
+                perform(workspace, job, heart)
     finally:
         stop.set()
 
@@ -97,8 +100,8 @@ def work_off(workspace: Workspace, job_id: int, progress: Progress) -> Job:
 def perform(workspace: Workspace, job: Job, heart: "_Heart") -> None:
     """Run one taken job to its end; a failure is recorded on it in plain words and changes nothing else."""
     try:
-        with heart.holding(job):
-            _PERFORM[job.kind](workspace, job, heart.report)
+        with heart.holding(job) as progress:
+            _PERFORM[job.kind](workspace, job, progress)
     except Cancelled:
         log.info("job %s (%s) was given up", job.id, job.kind)
     except (AskwiseError, StrategyError) as error:
@@ -164,8 +167,16 @@ class Cancelled(Exception):
     """A job was given up half done: it was stopped, or the worker was."""
 
 
+@dataclass
+class _Held:
+    """A job that is being performed, and how far it is."""
+
+    job: Job
+    progress: tuple[float, str] | tuple[None, None] = (None, None)
+
+
 class _Heart(threading.Thread):
-    """Beats for the worker and for the job it holds, so that both are known to be alive during a long fit."""
+    """Beats for the worker and for the jobs it holds, so that all are known to be alive during a long fit."""
 
     def __init__(
         self, workspace: Workspace, on_progress: Progress | None = None, stop: threading.Event | None = None
@@ -176,8 +187,7 @@ class _Heart(threading.Thread):
         self._on_progress = on_progress
         self._stop_asked = stop or threading.Event()
         self._done = threading.Event()
-        self._job: Job | None = None
-        self._progress: tuple[float, str] | None = None
+        self._held: list[_Held] = []
 
     def __enter__(self) -> "_Heart":
         with writing(self._workspace.engine) as session:
@@ -192,25 +202,23 @@ class _Heart(threading.Thread):
             session.exec(delete(Worker).where(col(Worker.id) == self.worker_id))
 
     @contextmanager
-    def holding(self, job: Job) -> Iterator[None]:
-        """Beat for this job too while the block runs."""
-        self._job, self._progress = job, None
-        try:
-            yield
-        finally:
-            self._job = None
+    def holding(self, job: Job) -> Iterator[Progress]:
+        """Beat for this job too while the block runs; yields what is to be told how far it is.
 
-    def report(self, fraction: float, message: str) -> None:
-        """Note how far the held job is: seen in the database within a beat.
-
-        Raises
-        ------
-        Cancelled
-            If it is a job that may be given up half done, and there is no use in going on.
+        That is seen in the database within a beat. Where the job may be given up half done, and there is no use in
+        going on, it raises `Cancelled`.
         """
-        if self._job is not None and self._job.kind in ASIDE and self.given_up(self._job):
+        held = _Held(job)
+        self._held.append(held)
+        try:
+            yield partial(self._note, held)
+        finally:
+            self._held.remove(held)
+
+    def _note(self, held: "_Held", fraction: float, message: str) -> None:
+        if held.job.kind in ASIDE and self.given_up(held.job):
             raise Cancelled
-        self._progress = (fraction, message)
+        held.progress = fraction, message
         if self._on_progress is not None:
             self._on_progress(fraction, message)
 
@@ -222,9 +230,8 @@ class _Heart(threading.Thread):
         """Beat until the worker ends; a beat that fails (a locked database, say) is made up by the next."""
         while not self._done.wait(BEAT_SECONDS):
             try:
-                job = self._job
-                if job is not None:
-                    jobs.beat(self._workspace, job, *(self._progress or (None, None)))
+                for held in list(self._held):
+                    jobs.beat(self._workspace, held.job, *held.progress)
                 with writing(self._workspace.engine) as session:
                     beat = update(Worker).where(col(Worker.id) == self.worker_id).values(heartbeat=time.time())
                     session.exec(beat)

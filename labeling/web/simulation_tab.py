@@ -141,7 +141,7 @@ def _chart(replayed: pd.DataFrame) -> None:
     names = list(dict.fromkeys(table["strategy"]))
     table["band"] = [f"{low:.1%} to {high:.1%}" for low, high in zip(table["low"], table["high"], strict=True)]
     base = alt.Chart().encode(
-        x=alt.X("labels:Q", title="labels", axis=alt.Axis(tickMinStep=1), scale=alt.Scale(nice=False)),
+        x=alt.X("labels:Q", title="labels", axis=alt.Axis(tickMinStep=1, tickCount=10), scale=alt.Scale(nice=False)),
         color=alt.Color(
             "strategy:N", scale=alt.Scale(domain=names), legend=alt.Legend(orient="top", title=None, symbolOpacity=1),
         ),

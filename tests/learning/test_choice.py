@@ -6,7 +6,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import multivariate_normal
 
-from labeling.learning.choice import NOISES, POWERS, STRENGTHS, Choice, choose, choose_strength, log_evidence
+from labeling.learning.choice import (
+    MANY,
+    NOISES,
+    POWERS,
+    STRENGTHS,
+    Choice,
+    choose,
+    choose_strength,
+    leave_one_out_errors,
+    log_evidence,
+)
 
 
 @settings(max_examples=30, deadline=None)
@@ -74,6 +84,40 @@ def test_a_search_is_repeated_when_the_labels_have_grown_by_a_tenth_or_become_fe
 
 def test_the_same_labels_give_the_same_choice():
     assert choose(seen, TARGETS, Choice(), seed=3) == choose(seen, TARGETS, Choice(), seed=3)
+
+
+def test_leave_one_out_errors_are_those_of_leaving_each_one_out():
+    rng = np.random.default_rng(0)
+    features, targets = rng.normal(size=(25, 4)), np.arange(25) % 3
+    one_hot = np.eye(3)[targets]
+    left_out = []
+    for noise in NOISES:
+        errors = []
+        for i in range(25):
+            rest = np.delete(np.arange(25), i)
+            # The mean stays that of all: the closed form takes its part of the leverage into account.
+            ours = features[rest] - 0
+            bordered = np.hstack([ours, np.ones((24, 1))])
+            penalty = np.diag([noise] * 4 + [0.0])
+            weights = np.linalg.solve(bordered.T @ bordered + penalty, bordered.T @ one_hot[rest])
+            errors.append(np.square(one_hot[i] - np.append(features[i], 1) @ weights).sum())
+        left_out.append(np.mean(errors))
+    assert leave_one_out_errors(features - features.mean(axis=0), targets).mean() == pytest.approx(
+        min(left_out), rel=0.05
+    )
+
+
+def many_seen(power: float) -> np.ndarray:
+    """Features that tell the class; the powers above 1 blur them."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(MANY, 5))
+    rows[:, 0] += np.arange(MANY) % 2 * (2 if power > 1 else 5)
+    return rows
+
+
+def test_with_many_labels_the_smallest_power_that_is_as_good_is_chosen():
+    assert choose(many_seen, np.arange(MANY) % 2, Choice()).power == min(POWERS)
+    assert choose(lambda power: many_seen(3 - power), np.arange(MANY) % 2, Choice()).power == 2.0
 
 
 @pytest.mark.parametrize("classes", [2, 3])

@@ -172,6 +172,7 @@ def test_a_comparison_is_in_the_order_of_strategies_seeds_and_labels():
     assert list(table[["strategy", "seed", "labels"]].itertuples(index=False, name=None)) == expected
 
 
+@pytest.mark.slow
 def test_many_processes_find_what_one_finds():
     told: list[tuple[float, str]] = []
     parallel = compared(processes=2, progress=lambda *heard: told.append(heard))
@@ -198,7 +199,7 @@ def test_a_strategy_that_remembers_starts_anew_in_every_replay():
     assert spy.pools == []
 
 
-@pytest.mark.parametrize("processes", [0, 1])
+@pytest.mark.parametrize("processes", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_what_progress_raises_ends_a_comparison(processes: int):
     class Enough(Exception):
         pass

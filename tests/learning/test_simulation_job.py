@@ -112,6 +112,7 @@ def test_a_worker_trains_while_it_simulates(known: SmallProject, monkeypatch: py
         go_on.set()
 
 
+@pytest.mark.slow
 def test_a_simulation_whose_worker_was_killed_is_begun_again(known: SmallProject):
     job_id = ask(known)
     lost = jobs.take(known.workspace, "killed", kinds=worker.ASIDE)
@@ -123,6 +124,7 @@ def test_a_simulation_whose_worker_was_killed_is_begun_again(known: SmallProject
     assert simulation_job.latest(known.workspace, known.owner, known.id) is not None
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_told_to_stop_leaves_its_simulation_to_the_next(known: SmallProject):
     job_id = ask(known, PLAN.model_copy(update={"seeds": 1000}))
     with working(known.workspace):
@@ -131,6 +133,7 @@ def test_a_worker_that_is_told_to_stop_leaves_its_simulation_to_the_next(known: 
     assert (job.state, job.error) == (JobState.RUNNING, "")  # until its silence is noticed
 
 
+@pytest.mark.slow
 def test_a_simulation_that_is_stopped_ends_soon_and_publishes_nothing(known: SmallProject):
     job_id = ask(known, PLAN.model_copy(update={"seeds": 1000}))
     with working(known.workspace):

@@ -1,4 +1,4 @@
-"""The default: coverage first, then margin."""
+"""The default: coverage first, then uncertainty herding."""
 
 from dataclasses import replace
 
@@ -7,7 +7,7 @@ import pytest
 
 from strategies import Pool, phase, variety
 from strategies.adaptive import Adaptive
-from strategies.coverage import Coverage
+from strategies.coverage import Coverage, UncertaintyHerding
 from strategies.uncertainty import Margin
 
 
@@ -28,34 +28,34 @@ def pool_with(labels: int, n_classes: int) -> Pool:
     ("labels", "n_classes", "expected"),
     [
         (0, 2, "coverage"),
-        (29, 2, "coverage"),
-        (30, 2, "margin"),
-        (79, 10, "coverage"),
-        (80, 10, "margin"),
+        (9, 2, "coverage"),
+        (10, 2, "uncertainty_herding"),
+        (19, 10, "coverage"),
+        (20, 10, "uncertainty_herding"),
         (199, 150, "coverage"),
-        (200, 150, "margin"),
+        (200, 150, "uncertainty_herding"),
     ],
 )
-def test_the_start_lasts_eight_labels_per_class_within_bounds(labels: int, n_classes: int, expected: str):
+def test_the_start_lasts_two_labels_per_class_within_bounds(labels: int, n_classes: int, expected: str):
     assert phase(Adaptive(), pool_with(labels, n_classes), HalfAndHalf()) == expected
 
 
-@pytest.mark.parametrize(("labels", "expected"), [(30, "coverage"), (59, "coverage"), (60, "margin")])
-def test_the_start_lasts_up_to_twice_as_long_while_a_class_has_not_been_seen(labels: int, expected: str):
+@pytest.mark.parametrize(("labels", "expected"), [(10, "coverage"), (23, "coverage"), (24, "uncertainty_herding")])
+def test_the_start_lasts_up_to_eight_labels_per_class_while_a_class_has_not_been_seen(labels: int, expected: str):
     pool = pool_with(labels, 2)
     assert phase(Adaptive(), replace(pool, n_classes=3), HalfAndHalf()) == expected
 
 
-def test_batches_are_varied_once_the_model_decides():
+def test_batches_need_no_variety_beyond_what_the_utilities_bring():
     assert variety(Adaptive(), pool_with(5, 2), HalfAndHalf()) == 1
-    assert variety(Adaptive(), pool_with(60, 2), HalfAndHalf()) == variety(Margin(), pool_with(60, 2), None) > 1
+    assert variety(Adaptive(), pool_with(60, 2), HalfAndHalf()) == 1 < variety(Margin(), pool_with(60, 2), None)
 
 
 def test_without_a_model_the_start_goes_on():
     assert Adaptive().phase(pool_with(100, 2), None) == "coverage"
 
 
-@pytest.mark.parametrize(("labels", "way"), [(5, Coverage()), (60, Margin())])
+@pytest.mark.parametrize(("labels", "way"), [(5, Coverage()), (60, UncertaintyHerding())])
 def test_each_phase_scores_and_explains_as_its_strategy_does(labels: int, way):
     pool, model, rows = pool_with(labels, 2), HalfAndHalf(), np.array([100, 101])
     scored = [s.utilities(pool, model, np.random.default_rng(0)) for s in (Adaptive(), way)]

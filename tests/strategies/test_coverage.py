@@ -5,7 +5,7 @@ import pytest
 from sklearn.datasets import load_digits
 
 from strategies import Pool, coverage, select, similarity
-from strategies.coverage import Coverage, UncertaintyCoverage
+from strategies.coverage import Coverage, UncertaintyHerding
 
 
 def blobs(*sizes: int, seed: int = 0, spread: float = 0.3) -> tuple[np.ndarray, np.ndarray]:
@@ -119,7 +119,7 @@ class Torn:
 
 
 def uncertain_order(pool: Pool, model: Torn | None, count: int, seed: int = 0) -> np.ndarray:
-    utilities = UncertaintyCoverage().utilities(pool, model, np.random.default_rng(seed))
+    utilities = UncertaintyHerding().utilities(pool, model, np.random.default_rng(seed))
     return pool.candidates[select(utilities, pool.candidates, count, np.random.default_rng(seed))]
 
 
@@ -147,7 +147,7 @@ def test_an_uncertain_outlier_does_not_come_first():
 def test_beyond_the_shortlist_uncertainty_decides(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(coverage, "SHORTLIST", 70)
     features, blob = blobs(60, 60, 60)
-    utilities = UncertaintyCoverage().utilities(pool_of(features), Torn(1), np.random.default_rng(0))
+    utilities = UncertaintyHerding().utilities(pool_of(features), Torn(1), np.random.default_rng(0))
     assert np.count_nonzero(utilities >= 0) == 70
     assert utilities[blob == 1].min() >= 0
 
@@ -159,5 +159,5 @@ def test_without_a_model_doubt_does_not_count():
 
 def test_a_reason_names_the_classes_in_doubt_once_there_is_a_model():
     pool = pool_of(blobs(60, 60)[0])
-    assert UncertaintyCoverage().why(pool, Torn(0), np.array([0]), ["a", "b"]) == ["torn between a and b"]
-    assert UncertaintyCoverage().why(pool, None, np.array([0]), []) == ["part of a start spread out over the pool"]
+    assert UncertaintyHerding().why(pool, Torn(0), np.array([0]), ["a", "b"]) == ["torn between a and b"]
+    assert UncertaintyHerding().why(pool, None, np.array([0]), []) == ["part of a start spread out over the pool"]
