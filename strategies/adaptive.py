@@ -8,12 +8,12 @@ from numpy.typing import NDArray
 from strategies.base import Model, Pool, Strategy, reasons, variety
 from strategies.coverage import Coverage, UncertaintyHerding
 
-START, PATIENCE = 2, 8  # labels per class of the start, and at most while a class has not been seen
+START, PATIENCE = 1, 3  # labels per class of the start, and at most while a class has not been seen
 FEWEST, MOST = 10, 200  # labels of the start, whatever the number of classes
 
 
 class Adaptive:
-    """Coverage until there are two labels per class, or up to eight while a class has none; then uncertainty herding.
+    """Coverage until there is a label per class, or up to three while a class has none; then uncertainty herding.
 
     What is asked first is spread out over the pool, as a model that has seen a handful of labels is unsure of the wrong
     things. From then on the pool counts by how unsure the model is of it, and what is asked is what most of the doubt

@@ -43,14 +43,14 @@ LIKELY = 16  # classes of a candidate that are looked into, the likeliest first
 UNLIKELY = 0.001  # classes with less chance than this are left out, unless none is likelier
 ARRIVED = 0.01  # a pair is left alone once a step would change it by less than this share of stage 2's step
 CROWDED = 0.7  # pairs that have arrived are put aside once they are more than the rest of this share
-IMPLICIT_STEPS = 12
-LENGTHS = np.array([1.0, 0.5, 0.25, 0.1])
+IMPLICIT_STEPS = 12  # of Newton's method, at most, for the equation of stage 2
+LENGTHS = np.array([1.0, 0.5, 0.25, 0.1])  # of such a step, that are tried
 SEARCHES = 3  # evaluations along a line, of which the first is at hand already
 LONGEST = 2.0  # a step of the search along a line
 SHARPEST = 10.0  # share of the last direction that is kept, at most
 TINY = np.float32(1e-30)
-FEWEST = 400  # evaluation rows
-SOFTMAX = 100
+FEWEST = 400  # evaluation rows that tell candidates apart
+SOFTMAX = 100  # products that take as long as a logit's share of a softmax
 HELD = 2**23  # numbers held at once while candidates are looked into: 32 MiB of float32
 CACHED = 2**17  # numbers in a block that is meant to stay in the processor's cache
 
@@ -211,8 +211,7 @@ class LookAhead:
     def affordable(self, candidates: int, budget: float) -> int:
         """How many evaluation rows to take for so many candidates; never too few to tell.
 
-        The budget is in products: a logit costs one along each coordinate, and its share of the
-        softmax takes as long as `SOFTMAX`.
+        The budget is in products: a logit costs one along each coordinate, and its share of the softmax.
         """
         k, r, _ = self.inverse.shape
         rows = int(budget / (max(candidates, 1) * k * min(k, LIKELY) * (r + SOFTMAX)))

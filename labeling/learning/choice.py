@@ -31,7 +31,7 @@ FLOOR = 1e-3  # of a held-out label's probability: one outlier, or one class not
 class Choice:
     """Power of the pool's prior, scikit-learn's C, and the number of labels that they were chosen from."""
 
-    power: float = 1.0
+    power: float = 1.5
     strength: float = 30.0
     searched_at: int = 0
 

@@ -1,4 +1,4 @@
-"""The labeled sets that figures are measured on; two of them lie outside the project, where it is checked out for work."""
+"""The labeled sets that figures are measured on. Two of them lie outside the project, beside its checkout."""
 
 import csv
 import gzip

@@ -30,20 +30,20 @@ def pool_with(labels: int, n_classes: int) -> Pool:
         (0, 2, "coverage"),
         (9, 2, "coverage"),
         (10, 2, "uncertainty_herding"),
-        (19, 10, "coverage"),
-        (20, 10, "uncertainty_herding"),
-        (199, 150, "coverage"),
-        (200, 150, "uncertainty_herding"),
+        (14, 15, "coverage"),
+        (15, 15, "uncertainty_herding"),
+        (199, 250, "coverage"),
+        (200, 250, "uncertainty_herding"),
     ],
 )
-def test_the_start_lasts_two_labels_per_class_within_bounds(labels: int, n_classes: int, expected: str):
+def test_the_start_lasts_a_label_per_class_within_bounds(labels: int, n_classes: int, expected: str):
     assert phase(Adaptive(), pool_with(labels, n_classes), HalfAndHalf()) == expected
 
 
-@pytest.mark.parametrize(("labels", "expected"), [(10, "coverage"), (23, "coverage"), (24, "uncertainty_herding")])
-def test_the_start_lasts_up_to_eight_labels_per_class_while_a_class_has_not_been_seen(labels: int, expected: str):
+@pytest.mark.parametrize(("labels", "expected"), [(10, "coverage"), (14, "coverage"), (15, "uncertainty_herding")])
+def test_the_start_lasts_up_to_three_labels_per_class_while_a_class_has_not_been_seen(labels: int, expected: str):
     pool = pool_with(labels, 2)
-    assert phase(Adaptive(), replace(pool, n_classes=3), HalfAndHalf()) == expected
+    assert phase(Adaptive(), replace(pool, n_classes=5), HalfAndHalf()) == expected
 
 
 def test_batches_need_no_variety_beyond_what_the_utilities_bring():

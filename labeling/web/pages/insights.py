@@ -13,6 +13,11 @@ from labeling.web.frame import plain
 
 HEIGHT = 280
 BAR = 22  # pixels per class
+RULES = {
+    "adaptive": "It spreads the first questions over the pool until there is a label for each class, or up to "
+    "three while a class has none. After that it asks the items that most of the model’s doubt is about: what it "
+    "cannot tell apart, of which there is much, and unlike what has been asked."
+}
 RUNNING, EACH = f"last {RECENT} answers", "each version"
 
 project = frame.current_project("Insights")
@@ -60,6 +65,11 @@ def figures(seen: Insights) -> None:
         figure("Ranking's age", age, "learning now" if live.learning else "up to date")
     if live.message:
         st.info(plain(live.message), icon=":material/info:")
+    if live.strategy:
+        doing = (
+            "" if live.phase in ("", live.strategy) else f", now in its phase **{plain(live.phase.replace('_', ' '))}**"
+        )
+        st.caption(f"What is asked next is chosen by **{plain(live.strategy)}**{doing}. {RULES.get(live.strategy, '')}")
 
 
 def figure(label: str, value: str, about: str) -> None:
