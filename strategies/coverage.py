@@ -11,8 +11,6 @@ from strategies.base import Model, Pool, score_in_blocks
 from strategies.similarity import SAMPLE, Similarity, sample
 from strategies.uncertainty import Margin, closeness
 
-SHORTLIST = 512  # the most uncertain candidates, which are compared where uncertainty counts
-
 
 class Coverage:
     """Greedily ask for what resembles most of the pool that nothing labeled, held or asked before it resembles.
@@ -63,7 +61,7 @@ class UncertaintyHerding(Coverage):
     """Coverage of what the model is unsure of: each item of the pool counts by how close its two likeliest classes are.
 
     A candidate is worth the doubt that lies around it and around nothing labeled, held or asked before it, so that a
-    batch is uncertain, typical and spread out at once. The ``SHORTLIST`` most uncertain candidates are compared; the
+    batch is uncertain, typical and spread out at once. The ``SAMPLE`` most uncertain candidates are compared; the
     rest follow in order of their uncertainty, with utilities below 0. While there is no model it is plain coverage.
 
     References
@@ -84,7 +82,7 @@ class UncertaintyHerding(Coverage):
 
         lots = rng.random(len(pool.features))
         utilities = score_in_blocks(unsure, pool, pool.candidates, len(model.classes)) - 2
-        compared = np.lexsort((lots[pool.candidates], -utilities))[:SHORTLIST]
+        compared = np.lexsort((lots[pool.candidates], -utilities))[:SAMPLE]
         reference = np.sort(sample(np.arange(len(lots)), lots))
         doubt = score_in_blocks(unsure, pool, reference, len(model.classes)).astype(np.float32)
         kernel = Similarity(pool, reference)

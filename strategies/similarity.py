@@ -32,40 +32,39 @@ class Similarity:
         self.reference = features - self.centre
         # Where a neighbourhood is one and the same item its scale is 0, and rounding would tell the copies apart.
         self.floor = np.finfo(np.float64).tiny + 1e-9 * np.square(self.reference).sum(axis=1).mean()
-        self.scales = self._scales(self.reference)
+        self.scales = self._edges(self._squares(self.reference, self.reference))
 
     def __call__(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
         """Similarity (rows, reference), float32, between 0 and 1."""
-        features = self._features(rows)
-        return self._similarity(features, self._scales(features), self.reference, self.scales)
+        squares = self._squares(self._features(rows), self.reference)
+        return self._similarity(squares, self._edges(squares), self.scales)
 
     def between(self, rows: NDArray[np.intp], others: NDArray[np.intp]) -> NDArray[np.float32]:
         """Similarity (rows, others)."""
         one, other = self._features(rows), self._features(others)
-        return self._similarity(one, self._scales(one), other, self._scales(other))
+        edges = [self._edges(self._squares(features, self.reference)) for features in (one, other)]
+        return self._similarity(self._squares(one, other), *edges)
 
     def _features(self, rows: NDArray[np.intp]) -> NDArray[np.float64]:
         return np.asarray(self.pool.features[rows], dtype=np.float64) - self.centre
 
-    def _scales(self, features: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Distance (b,) from each row to the edge of its neighbourhood."""
+    def _squares(self, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Squared distances (a, b) of centred rows (a, d) and (b, d)."""
+        if len(x) == 0 or len(y) == 0:
+            return np.empty((len(x), len(y)))
+        return np.asarray(euclidean_distances(x, y, squared=True))
+
+    def _edges(self, squares: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Distance (b,) from each row to the edge of its neighbourhood, from its squared distances (b, reference)."""
         edge = int(NEIGHBOURHOOD * (len(self.reference) - 1))
-        if len(features) == 0:
-            return np.empty(0)
-        return np.partition(euclidean_distances(features, self.reference), edge, axis=1)[:, edge]
+        return np.sqrt(np.partition(squares, edge, axis=1)[:, edge])
 
     def _similarity(
-        self,
-        x: NDArray[np.float64],
-        x_scales: NDArray[np.float64],
-        y: NDArray[np.float64],
-        y_scales: NDArray[np.float64],
+        self, squares: NDArray[np.float64], x_edges: NDArray[np.float64], y_edges: NDArray[np.float64]
     ) -> NDArray[np.float32]:
-        """Similarity (a, b) of centred rows (a, d) and (b, d)."""
-        if len(x) == 0 or len(y) == 0:
-            return np.empty((len(x), len(y)), dtype=np.float32)
-        scales = np.maximum(np.outer(x_scales, y_scales), self.floor)
-        return np.exp(-euclidean_distances(x, y, squared=True) / scales).astype(np.float32)
+        """Similarity (a, b), from squared distances and the edges of the rows' neighbourhoods."""
+        ratios = squares / np.maximum(np.outer(x_edges, y_edges), self.floor)
+        return np.exp(-ratios.astype(np.float32))
 
 
 def sample(members: NDArray[np.intp], lots: NDArray[np.float64]) -> NDArray[np.intp]:

@@ -1,7 +1,7 @@
 """Expected error without fitting again: as good as fitting again, and how much faster.
 
-``python -m tests.benchmarks.bench_expected_error [--quick]`` prints the tables and writes them, with the plots, to
-``tests/benchmarks/results/``.
+``python -m tests.benchmarks.bench_expected_error [--quick] [PART...]`` prints the tables and writes them, with the
+plots, to ``tests/benchmarks/results/``. The parts are speed, growth, pool, fidelity and shortlist; all unless told.
 """
 
 import json
@@ -415,25 +415,33 @@ def _cell(value: object) -> str:
     return str(value)
 
 
-def main(quick: bool) -> None:
+def main(quick: bool, only: list[str]) -> None:
+    parts: dict[str, Callable[[], Iterator[tuple[str, Table]]]] = {
+        "speed": lambda: bench_speed(quick),
+        "growth": lambda: bench_growth(quick),
+        "pool": lambda: bench_whole_pool(quick),
+        "fidelity": lambda: bench_fidelity(1 if quick else 10),
+        "shortlist": lambda: bench_shortlist(1 if quick else 3),
+    }
+    chosen = only or list(parts)
     RESULTS.mkdir(exist_ok=True)
-    path = RESULTS / f"{date.today()}-expected-error{'-quick' if quick else ''}.md"
-    parts = [f"# Expected error without fitting again, {date.today()}\n", f"{about()}\n"]
-    parts += [f"{why}\n" for name in NAMES if (why := missing(name))]
-    benches: list[Iterator[tuple[str, Table]]] = []
-    if not missing("trec"):
-        benches += [bench_speed(quick), bench_growth(quick)]
-    benches += [bench_whole_pool(quick), bench_fidelity(1 if quick else 10), bench_shortlist(1 if quick else 3)]
-    print("\n".join(parts))
-    for bench in benches:
-        for title, table in bench:
-            parts.append(as_markdown(f"{title} ({machine()})", table))
-            print(parts[-1], flush=True)
-            path.write_text("\n".join(parts))
+    path = (
+        RESULTS / f"{date.today()}-expected-error{'-quick' if quick else ''}{''.join(f'-{name}' for name in only)}.md"
+    )
+    written = [f"# Expected error without fitting again, {date.today()}\n", f"{about()}\n"]
+    written += [f"{why}\n" for name in NAMES if (why := missing(name))]
+    print("\n".join(written))
+    for name in chosen:
+        if name in ("speed", "growth") and missing("trec"):
+            continue
+        for title, table in parts[name]():
+            written.append(as_markdown(f"{title} ({machine()})", table))
+            print(written[-1], flush=True)
+            path.write_text("\n".join(written))
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--whole-pool"]:
         whole_pool(*sys.argv[2:5])
     else:
-        main("--quick" in sys.argv[1:])
+        main("--quick" in sys.argv[1:], [name for name in sys.argv[1:] if not name.startswith("--")])

@@ -145,7 +145,7 @@ def test_an_uncertain_outlier_does_not_come_first():
 
 
 def test_beyond_the_shortlist_uncertainty_decides(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(coverage, "SHORTLIST", 70)
+    monkeypatch.setattr(coverage, "SAMPLE", 70)
     features, blob = blobs(60, 60, 60)
     utilities = UncertaintyHerding().utilities(pool_of(features), Torn(1), np.random.default_rng(0))
     assert np.count_nonzero(utilities >= 0) == 70
