@@ -8,16 +8,16 @@ from numpy.typing import NDArray
 from strategies.base import Model, Pool, Strategy, reasons, variety
 from strategies.coverage import Coverage, UncertaintyHerding
 
-START, PATIENCE = 1, 3  # labels per class of the start, and at most while a class has not been seen
 FEWEST, MOST = 10, 200  # labels of the start, whatever the number of classes
 
 
 class Adaptive:
-    """Coverage until there is a label per class, or up to three while a class has none; then uncertainty herding.
+    """Coverage until there are as many labels as classes, at least ten and at most 200; then uncertainty herding.
 
     What is asked first is spread out over the pool, as a model that has seen a handful of labels is unsure of the wrong
     things. From then on the pool counts by how unsure the model is of it, and what is asked is what most of the doubt
-    resembles.
+    resembles. A class that has not been seen needs no rule of its own: what is unlike all that was asked stays
+    uncovered, and going on with coverage until every class was seen lost more than it brought.
 
     References
     ----------
@@ -33,8 +33,7 @@ class Adaptive:
 
     def phase(self, pool: Pool, model: Model | None) -> str:
         """The name of the strategy that it follows now: ``"coverage"`` or ``"uncertainty_herding"``."""
-        per_class = START if len(np.unique(pool.targets)) == pool.n_classes else PATIENCE
-        start = min(max(per_class * pool.n_classes, FEWEST), MOST)
+        start = min(max(pool.n_classes, FEWEST), MOST)
         return "coverage" if model is None or len(pool.labeled) < start else "uncertainty_herding"
 
     def utilities(self, pool: Pool, model: Model | None, rng: np.random.Generator) -> NDArray[np.float64]:

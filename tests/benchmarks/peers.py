@@ -3,12 +3,14 @@
 Each gets the best that its documentation or its paper knows of for features of a fixed encoder and batches of ten:
 
 UncertaintySampling   smallest margin
-QueryByCommittee      ten bootstraps of the head; vote entropy (its default, KL divergence, did far worse)
+QueryByCommittee      ten bootstraps of the head; vote entropy (its default, KL divergence, did far worse on the one
+                      seed tried)
 TypiClust             k-means up to 50 clusters, mini-batch k-means beyond (Hacohen et al., 2022, section 3.2)
 Badge, Falcun         as they are
-Clue                  k-means weighted by margins (by entropy, its default, it did worse)
+Clue                  k-means weighted by margins (by entropy, its default, it did worse on the one seed tried)
 DropQuery             as it is: three quarters of the features dropped, five times
-MaxHerding            as it is: a Gaussian kernel with gamma 1 / d on features of length 1 (a gamma of 1 did no better)
+MaxHerding            as it is: a Gaussian kernel with gamma 1 / d on features of length 1 (a gamma
+                      of 1 did no better on the one seed tried)
 
 None gets labels to begin with: those that need a model start as they do by themselves on equal probabilities, which is
 at random for UncertaintySampling, QueryByCommittee and Falcun and by what the features say for the others.

@@ -1,7 +1,5 @@
 """The default: coverage first, then uncertainty herding."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -36,14 +34,8 @@ def pool_with(labels: int, n_classes: int) -> Pool:
         (200, 250, "uncertainty_herding"),
     ],
 )
-def test_the_start_lasts_a_label_per_class_within_bounds(labels: int, n_classes: int, expected: str):
+def test_the_start_lasts_as_many_labels_as_there_are_classes_within_bounds(labels: int, n_classes: int, expected: str):
     assert phase(Adaptive(), pool_with(labels, n_classes), HalfAndHalf()) == expected
-
-
-@pytest.mark.parametrize(("labels", "expected"), [(10, "coverage"), (14, "coverage"), (15, "uncertainty_herding")])
-def test_the_start_lasts_up_to_three_labels_per_class_while_a_class_has_not_been_seen(labels: int, expected: str):
-    pool = pool_with(labels, 2)
-    assert phase(Adaptive(), replace(pool, n_classes=5), HalfAndHalf()) == expected
 
 
 def test_batches_need_no_variety_beyond_what_the_utilities_bring():

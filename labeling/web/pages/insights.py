@@ -14,9 +14,9 @@ from labeling.web.frame import plain
 HEIGHT = 280
 BAR = 22  # pixels per class
 RULES = {
-    "adaptive": "It spreads the first questions over the pool until there is a label for each class, or up to "
-    "three while a class has none. After that it asks the items that most of the model’s doubt is about: what it "
-    "cannot tell apart, of which there is much, and unlike what has been asked."
+    "adaptive": "It spreads the first questions over the pool, until there are ten labels and as many as classes. "
+    "After that it asks the items that most of the model’s doubt is about: what it cannot tell apart, of which there "
+    "is much, and unlike what has been asked."
 }
 RUNNING, EACH = f"last {RECENT} answers", "each version"
 
