@@ -17,6 +17,7 @@ from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.naive_bayes import GaussianNB
 
 from strategies.base import Model, Pool, StrategyError, random_utilities, score_in_blocks
+from strategies.uncertainty import VARIETY
 
 Ballots = NDArray[np.floating[Any]]  # (members, n, k)
 Scores = NDArray[np.float64]  # (n,)
@@ -173,6 +174,10 @@ class Committee:
         seats = 4 + self.bootstraps + len(self.members)
         width = pool.features.shape[1] + NEIGHBOURS + seats * len(panel.classes)
         return score_in_blocks(lambda x: self.measure(panel.ballots(x)), pool, pool.candidates, width)
+
+    def variety(self, pool: Pool, model: Model | None) -> int:
+        """Much: what members disagree on is often the same thing many times over."""
+        return VARIETY
 
     def why(self, pool: Pool, model: Model | None, rows: NDArray[np.intp], class_names: Sequence[str]) -> list[str]:
         """Give the votes of the committee that scored this pool, as in "committee split 4 to 3: 8 or 3"."""

@@ -11,6 +11,8 @@ from strategies.base import Model, Pool, score_in_blocks
 from strategies.similarity import SAMPLE, Similarity, sample
 from strategies.uncertainty import Margin, closeness
 
+ORDERED = 512  # candidates that are put in order one by one
+
 
 class Coverage:
     """Greedily ask for what resembles most of the pool that nothing labeled, held or asked before it resembles.
@@ -109,7 +111,8 @@ def _greedy_gains(
 ) -> NDArray[np.float64]:
     """What each candidate (c,) adds when its turn comes, from its kernel (c, reference) and what is covered already.
 
-    The reference counts with ``weights`` (reference,).
+    The reference counts with ``weights`` (reference,). After ``ORDERED`` turns the rest keep their bounds: more are not
+    asked before the next ranking.
 
     A gain only ever shrinks as others are taken, so one that was reckoned earlier is an upper bound: a candidate that
     still comes out on top when its gain is reckoned anew is the next (Minoux, 1978, "lazy greedy").
@@ -120,8 +123,8 @@ def _greedy_gains(
         (-float((weights * np.maximum(row - covered, 0)).mean()), position) for position, row in enumerate(kernel)
     ]
     heapq.heapify(bounds)
-    last = np.inf
-    while bounds:
+    last, taken = np.inf, 0
+    while bounds and taken < ORDERED:
         position = bounds[0][1]
         gain = float((weights * np.maximum(kernel[position] - covered, 0)).mean())
         if len(bounds) > 1 and (-gain, position) > min(bounds[1:3]):
@@ -130,4 +133,7 @@ def _greedy_gains(
         heapq.heappop(bounds)
         np.maximum(covered, kernel[position], out=covered)
         gains[position] = last = min(last, gain)  # rounding must not put a later one first
+        taken += 1
+    for bound, position in bounds:
+        gains[position] = min(last, -bound)
     return gains

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from strategies.base import Model, Pool, StrategyError, score_in_blocks
 from strategies.similarity import SAMPLE, Similarity, sample
-from strategies.uncertainty import Margin, closeness
+from strategies.uncertainty import VARIETY, Margin, closeness
 
 
 class InformationDensity:
@@ -54,6 +54,10 @@ class InformationDensity:
         density = similarity(pool.candidates[weighed]).mean(axis=1, dtype=np.float64)
         utilities[weighed] = unsure[weighed] * density**self.beta
         return utilities
+
+    def variety(self, pool: Pool, model: Model | None) -> int:
+        """Much: a dense place is asked about once, not ten times."""
+        return VARIETY
 
     def why(self, pool: Pool, model: Model | None, rows: NDArray[np.intp], class_names: Sequence[str]) -> list[str]:
         """Name the classes between which the model hesitates."""

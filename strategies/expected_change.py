@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from strategies.base import Model, Pool, random_utilities, score_in_blocks
-from strategies.uncertainty import Margin
+from strategies.uncertainty import VARIETY, Margin
 
 
 def expected_gradient_length(features: NDArray[Any], probabilities: NDArray[np.floating[Any]]) -> NDArray[np.float64]:
@@ -44,6 +44,10 @@ class ExpectedChange:
         return score_in_blocks(
             lambda x: expected_gradient_length(x, model.predict_proba(x)), pool, pool.candidates, len(model.classes)
         )
+
+    def variety(self, pool: Pool, model: Model | None) -> int:
+        """Much: what would move the model most is often the same thing many times over."""
+        return VARIETY
 
     def why(self, pool: Pool, model: Model | None, rows: NDArray[np.intp], class_names: Sequence[str]) -> list[str]:
         """Name the classes between which the answer would decide."""

@@ -12,7 +12,7 @@ from sklearn.utils.validation import has_fit_parameter
 
 from strategies.base import LinearModel, Model, Pool, StrategyError, random_utilities, score_in_blocks
 from strategies.lookahead import LOSSES, UNLIKELY, Glance, LookAhead
-from strategies.uncertainty import closeness
+from strategies.uncertainty import VARIETY, closeness
 
 STEPS = 4  # of stage 3: most pairs arrive in three
 SHORTLIST = (20, 100)  # the fewest and the most candidates that "auto" looks into to the end
@@ -114,6 +114,10 @@ class ExpectedError:
         utilities = np.empty(len(rows))
         utilities[order] = scores
         return utilities
+
+    def variety(self, pool: Pool, model: Model | None) -> int:
+        """Much: what lowers the error most is often the same thing many times over."""
+        return VARIETY
 
     def why(self, pool: Pool, model: Model | None, rows: NDArray[np.intp], class_names: Sequence[str]) -> list[str]:
         """Say how much the label is expected to settle, as in "should put about 12 more items right"."""

@@ -4,15 +4,19 @@ Run as `python -m tests.benchmarks.bench_query_time`. The bar: the default under
 """
 
 import time
+from datetime import date
+from pathlib import Path
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from labeling.features.prior import PoolPrior
 from labeling.learning.choice import Choice, choose
 from labeling.learning.head import fit_head
-from strategies import Pool, available_strategies, get_strategy, phase, select, variety
-from tests.benchmarks.report import print_table
+from strategies import Pool, available_strategies, get_strategy, select, variety
+from tests.benchmarks.report import machine, print_table
 
+RESULTS = Path(__file__).parent / "results"
 ITEMS, WIDTH, CLASSES = 100_000, 512, 10
 LABELS = (50, 200)
 RUNS = 5
@@ -51,15 +55,18 @@ def main() -> None:
     queries: dict[str, dict[str, object]] = {name: {} for name in available_strategies()}
     for count in LABELS:
         labeled = rows[:count]
-        targets = truth[labeled]
-        shown = raw[labeled]
-        choice = choose(lambda power, shown=shown: prior.see(shown, power), targets, Choice())
-        heads[f"p and C chosen, {count} labels"] = {
-            "s": best_of(RUNS, lambda s=shown, t=targets: choose(lambda power: prior.see(s, power), t, Choice()))
-        }
-        heads[f"fit, {count} labels"] = {
-            "s": best_of(RUNS, lambda t=targets, at=labeled: fit_head(features[at], t, strength=10.0))
-        }
+        targets, shown = truth[labeled], raw[labeled]
+
+        def chosen(shown=shown, targets=targets) -> Choice:
+            return choose(lambda power: prior.see(shown, power), targets, Choice())
+
+        def fitted(labeled=labeled, targets=targets) -> object:
+            return fit_head(features[labeled], targets, strength=10.0)
+
+        with threadpool_limits(1):  # as the worker does
+            choice = chosen()
+            heads[f"p and C chosen, {count} labels"] = {"s": best_of(RUNS, chosen)}
+            heads[f"fit, {count} labels"] = {"s": best_of(RUNS, fitted)}
         model = fit_head(features[labeled], targets, strength=choice.strength)
         pool = Pool(features, labeled, targets, np.sort(rows[count:]), CLASSES)
         for name in queries:
@@ -71,13 +78,21 @@ def main() -> None:
                 select(utilities, pool.candidates, 10, np.random.default_rng(0), pool.features, spread)
 
             queries[name][f"{count} labels"] = best_of(RUNS, query)
-            if name == "adaptive":
-                queries[name][f"phase at {count}"] = phase(strategy, pool, model)
-            else:
-                queries[name][f"phase at {count}"] = ""
-    print(f"{ITEMS:,} x {features.shape[1]} float32, {CLASSES} classes; seconds, best of {RUNS}")
-    print_table("learning", heads)
-    print_table("a query: utilities and a varied batch of ten", queries)
+    about = f"{ITEMS:,} x {features.shape[1]} float32, {CLASSES} classes; seconds, best of {RUNS}; {machine()}"
+    lines = [f"# Query time, {date.today()}", "", about, ""]
+    for title, runs in (("Learning", heads), ("A query: utilities and a varied batch of ten", queries)):
+        print_table(title, _turned(runs))
+        figures = list(next(iter(runs.values())))
+        lines += [f"## {title}", "", f"| | {' | '.join(figures)} |", "|---" * (len(figures) + 1) + "|"]
+        lines += [f"| {name} | {' | '.join(f'{run[f]:.2f}' for f in figures)} |" for name, run in runs.items()] + [""]
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{date.today()}-query-time.md").write_text("\n".join(lines), encoding="utf-8")
+
+
+def _turned(runs: dict[str, dict[str, object]]) -> dict[str, dict[str, object]]:
+    """The same figures with rows and columns exchanged, as there are many runs and few figures."""
+    figures = list(dict.fromkeys(figure for run in runs.values() for figure in run))
+    return {figure: {name: run[figure] for name, run in runs.items()} for figure in figures}
 
 
 if __name__ == "__main__":
