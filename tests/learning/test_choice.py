@@ -96,8 +96,7 @@ def test_leave_one_out_errors_are_those_of_leaving_each_one_out():
         for i in range(25):
             rest = np.delete(np.arange(25), i)
             # The mean stays that of all: the closed form takes its part of the leverage into account.
-            ours = features[rest] - 0
-            bordered = np.hstack([ours, np.ones((24, 1))])
+            bordered = np.hstack([features[rest], np.ones((24, 1))])
             penalty = np.diag([noise] * 4 + [0.0])
             weights = np.linalg.solve(bordered.T @ bordered + penalty, bordered.T @ one_hot[rest])
             errors.append(np.square(one_hot[i] - np.append(features[i], 1) @ weights).sum())
