@@ -30,6 +30,11 @@ class Settings(BaseModel):
     encoder: str = Bound(default="pixels", description="how an item becomes a vector")
     lease_seconds: int = Bound(default=180, ge=1, le=86_400, description="how long an item is held for a person")
     suggestions: Literal["show", "hide"] = Bound(default="show", description="whether the model's guess is seen")
+    near_duplicates: Literal["ask", "once"] = Bound(
+        default="ask", description="whether items that are nearly the same are each asked, or one of them"
+    )
+    columns: list[str] = Bound(default=[], description="columns of a row that are shown first while labeling")
+    target_accuracy: float | None = Bound(default=None, gt=0, lt=1, description="how right the model is to become")
 
 
 class ProjectSummary(BaseModel):
@@ -51,6 +56,8 @@ class ClassView(BaseModel):
     name: str
     key: str | None
     description: str
+    colour: str | None = None
+    examples: list[int] = []
 
 
 class ProjectDetail(ProjectSummary):

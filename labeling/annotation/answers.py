@@ -40,6 +40,7 @@ class Answer(BaseModel):
     seconds: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     note: str = Field(default="", max_length=10_000)
     flagged: bool = False
+    batch: EventId | None = None  # of answers given together, so that they can be undone together
 
 
 class Outcome(BaseModel):

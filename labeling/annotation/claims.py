@@ -36,6 +36,7 @@ class Claim(BaseModel):
     why: str
     utility: float | None
     suggestion: Suggestion | None
+    keywords: list[str] = []  # of a text: words that speak for the suggested class
     model_version: int | None
     ranking: int | None
 

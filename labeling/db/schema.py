@@ -7,7 +7,7 @@ import time
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, Column, Enum, Index, UniqueConstraint, text
+from sqlalchemy import JSON, BigInteger, Column, Enum, Index, UniqueConstraint, text
 from sqlmodel import Field, SQLModel
 
 
@@ -53,6 +53,15 @@ class Source(StrEnum):
     CONSENSUS = "consensus"
     ADJUDICATED = "adjudicated"
     MACHINE = "machine"
+    IMPORTED = "imported"
+
+
+class Origin(StrEnum):
+    """How an annotation came about: one item asked, a whole screen confirmed, or brought along by an import."""
+
+    ASKED = "asked"
+    GRID = "grid"
+    IMPORTED = "imported"
 
 
 class ModelState(StrEnum):
@@ -140,6 +149,9 @@ class LabelClass(SQLModel, table=True):
     description: str = ""
     key: str | None = None
     prompts: list[str] = Field(default_factory=list, sa_column=Column(JSON, nullable=False))
+    colour: str | None = None  # "#rrggbb"
+    # Ids of items that show it.
+    examples: list[int] = Field(default_factory=list, sa_column=Column(JSON, nullable=False, server_default="[]"))
     position: int = 0
     retired: bool = False
     merged_into: int | None = Field(default=None, foreign_key="labelclass.id")
@@ -168,6 +180,9 @@ class Item(SQLModel, table=True):
     known_class_id: int | None = Field(
         default=None, foreign_key="labelclass.id"
     )  # an oracle's; never trained on or shown
+    # A 64-bit fingerprint: items that look or read alike differ in few bits. `near_id` is the first of such a group.
+    fingerprint: int | None = Field(default=None, sa_type=BigInteger)
+    near_id: int | None = Field(default=None, foreign_key="item.id", index=True)
     created: float = Field(default_factory=time.time)
 
 
@@ -219,6 +234,8 @@ class Annotation(SQLModel, table=True):
     seconds: float | None = None
     created: float = Field(default_factory=time.time)
     supersedes: str | None = Field(default=None, foreign_key="annotation.id", unique=True)
+    origin: Origin = _word(Origin, default=Origin.ASKED, sa_column_kwargs={"server_default": Origin.ASKED.value})
+    batch: str | None = Field(default=None, max_length=64, index=True)  # of answers given, and undone, in one step
 
 
 class Label(SQLModel, table=True):

@@ -11,7 +11,18 @@ from labeling import jobs
 from labeling.annotation.consensus import standing
 from labeling.annotation.queue import live_ranking
 from labeling.db.engine import reading
-from labeling.db.schema import Annotation, Item, JobKind, JobState, Label, ModelState, ModelVersion, Verdict, Worker
+from labeling.db.schema import (
+    Annotation,
+    Item,
+    JobKind,
+    JobState,
+    Label,
+    ModelState,
+    ModelVersion,
+    Project,
+    Verdict,
+    Worker,
+)
 from labeling.learning.versions import find_live
 from labeling.users import require
 from labeling.workspace import Workspace
@@ -34,6 +45,7 @@ class Live(BaseModel):
     ranked: float | None
     learning: bool
     message: str
+    schema_version: int = 1  # of the classes: it rises when one is added, renamed, moved, merged or retired
 
 
 class VersionReport(BaseModel):
@@ -91,6 +103,7 @@ def live_status(session: Session, project_id: int) -> Live:
         ranked=ranking.created if ranking else None,
         learning=learning,
         message=_message(session, project_id, items),
+        schema_version=session.get_one(Project, project_id).schema_version,
     )
 
 

@@ -3,9 +3,9 @@
 import time
 from typing import Annotated, Any
 
-from fastapi import Depends, FastAPI, Query, Request
+from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from fastapi.responses import FileResponse, JSONResponse, Response
 from pydantic import BaseModel, Field
 
 import labeling
@@ -15,10 +15,11 @@ from labeling.annotation.answers import Answer, EventId, Outcome, Undone
 from labeling.annotation.claims import Claim
 from labeling.annotation.queue import Queued
 from labeling.db.values import Id
-from labeling.delivery import exports
 from labeling.delivery.media import media_file
 from labeling.errors import AskwiseError, Invalid, NotAllowed, NotFound
 from labeling.learning.status import Live, read_live, worker_heard
+from labeling.web.routes import classes, exports, grid, imports
+from labeling.web.routes.acting import Actor
 from labeling.workspace import Workspace
 
 FRESH = 0.3
@@ -98,11 +99,6 @@ def create_api(workspace: Workspace) -> FastAPI:
     api = FastAPI(
         title="Askwise", version=labeling.__version__, openapi_url="/openapi.json", docs_url=None, redoc_url=None
     )
-
-    def acting(request: Request) -> int:
-        return int(request.scope["askwise.actor"])
-
-    Actor = Annotated[int, Depends(acting)]
 
     recent: dict[int, tuple[float, Live]] = {}
 
@@ -202,10 +198,6 @@ def create_api(workspace: Workspace) -> FastAPI:
         }
         return FileResponse(found.path, media_type=found.type, headers=headers)
 
-    @api.get("/projects/{project_id}/export")
-    def export(actor: Actor, project_id: Id, format: str = "csv") -> Response:
-        delivery = exports.export_stream(workspace, actor, project_id, format)
-        disposition = {"Content-Disposition": f'attachment; filename="{delivery.filename}"'}
-        return StreamingResponse(delivery.chunks, media_type=delivery.media_type, headers=disposition)
-
+    for module in (imports, classes, grid, exports):
+        module.add_routes(api, workspace)
     return api

@@ -1,0 +1,9 @@
+"""Classes while people work."""
+
+from fastapi import FastAPI
+
+from labeling.workspace import Workspace
+
+
+def add_routes(api: FastAPI, workspace: Workspace) -> None:
+    """Add the routes of this module."""

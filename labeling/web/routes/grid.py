@@ -1,0 +1,9 @@
+"""Screens of items that the model believes are one class."""
+
+from fastapi import FastAPI
+
+from labeling.workspace import Workspace
+
+
+def add_routes(api: FastAPI, workspace: Workspace) -> None:
+    """Add the routes of this module."""
