@@ -12,11 +12,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 CORE := $(VENV)/.core-installed
 TEST := $(VENV)/.test-installed
 BENCH := $(VENV)/.bench-installed
+LABEL_STUDIO := .venv-label-studio
 LONG := slow or faults or browser
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help run test lint test-fast test-long browser bench screenshots wheel constraints clean
+.PHONY: help run test lint test-fast test-long browser bench screenshots reference wheel constraints clean
 
 help: ## list what can be made
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' $(MAKEFILE_LIST) | while IFS='|' read -r name text; do \
@@ -35,7 +36,7 @@ lint: $(TEST) ## ruff and mypy
 test-fast: $(TEST) ## only the tests that take seconds
 	$(BIN)/python -m pytest -q -m "not ($(LONG))"
 
-test-long: browser ## browser tests, fault injection, and whatever else takes its time
+test-long: browser $(LABEL_STUDIO)/.installed ## browser tests, fault injection, and whatever else takes its time
 	$(BIN)/python -m pytest -q -m "$(LONG)"
 
 # A browser already on the machine, else Debian's, else the one that Playwright brings. What is on the path has to start:
@@ -56,6 +57,9 @@ bench: browser $(BENCH) ## print the figures that the documentation states
 screenshots: browser ## docs/images: each page, light and dark
 	$(BIN)/python tests/browser/screenshots.py
 
+reference: $(TEST) ## docs/reference.md: every command, setting, route and verb, as the code has them
+	$(BIN)/python -m tests.reference
+
 wheel: $(CORE) ## dist/askwise-*.whl
 	$(PIP) wheel --quiet --no-deps --wheel-dir dist .
 
@@ -66,7 +70,7 @@ constraints: ## write constraints.txt anew, from the newest versions in an empty
 	"$$fresh/bin/python" -m pip freeze --exclude askwise | LC_ALL=C sort -f >> "$$fresh/list"; mv "$$fresh/list" constraints.txt
 
 clean: ## remove .venv and what was built; a workspace is never touched
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(LABEL_STUDIO) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The interpreter is a prerequisite by its own date, so that a new Python on the system installs everything again.
@@ -89,3 +93,10 @@ $(TEST): $(BIN)/python pyproject.toml constraints.txt
 $(BENCH): $(TEST)
 	$(PIP) install --quiet -c constraints.txt -e '.[test,bench]'
 	@touch $@
+
+# Label Studio's own reader wants an older NumPy than ours, so it has an environment of its own. Where it cannot be
+# installed its tests are skipped.
+$(LABEL_STUDIO)/.installed: $(BIN)/python
+	@$(PYTHON) -m venv --clear $(LABEL_STUDIO) && \
+		$(LABEL_STUDIO)/bin/python -m pip --disable-pip-version-check install --quiet label-studio-sdk==2.1.2 && touch $@ || \
+		{ rm -rf $(LABEL_STUDIO); echo "label-studio-sdk cannot be installed: the tests that need it are skipped."; }

@@ -19,6 +19,10 @@ _ORDER = {kind: place for place, kind in enumerate((JobKind.TRAIN, JobKind.IMPOR
 ALL = frozenset(_ORDER)  # in that order: people feel a waiting model most
 
 
+class Cancelled(Exception):
+    """A job was given up half done: it was stopped, or the worker was."""
+
+
 def request(
     session: Session,
     project_id: int,
@@ -95,18 +99,32 @@ def beat(workspace: Workspace, job: Job, progress: float | None = None, message:
         return bool(session.exec(update(Job).where(_held(job)).values(**values)).rowcount)
 
 
+def keep(session: Session, job: Job, report: dict[str, Any]) -> None:
+    """Keep what a job has done so far, in the transaction of that very work.
+
+    Raises
+    ------
+    Cancelled
+        If the job is no longer this worker's to run: the transaction must not commit.
+    """
+    if not session.exec(update(Job).where(_held(job)).values(report=report)).rowcount:
+        raise Cancelled
+
+
 def finish(
     session: Session, job: Job, *, message: str = "", error: str = "", report: dict[str, Any] | None = None
 ) -> None:
     """End a job in the caller's transaction: done, or failed when there is an error; nothing if it was taken away."""
-    values = {
+    values: dict[str, Any] = {
         "state": JobState.FAILED if error else JobState.DONE,
         "message": message,
         "error": error,
-        "report": report or {},
         "finished": time.time(),
-        "progress": job.progress if error else 1.0,
     }
+    if not error:
+        values["progress"] = 1.0
+    if report is not None:  # what was kept on the way stays otherwise
+        values["report"] = report
     session.exec(update(Job).where(_held(job)).values(**values))
 
 
@@ -114,6 +132,13 @@ def cancel(session: Session, job_id: int) -> None:
     """Give up a job in the caller's transaction, unless it has ended; whoever runs it may publish nothing more."""
     is_open = (col(Job.id) == job_id) & col(Job.state).in_([JobState.QUEUED, JobState.RUNNING])
     session.exec(update(Job).where(is_open).values(state=JobState.CANCELLED, finished=time.time()))
+
+
+def resume(session: Session, job_id: int) -> bool:
+    """Queue a job again that was cancelled or failed, in the caller's transaction; False where it was neither."""
+    ended = (col(Job.id) == job_id) & col(Job.state).in_([JobState.CANCELLED, JobState.FAILED])
+    values = {"state": JobState.QUEUED, "error": "", "message": "", "finished": None, "worker_id": None}
+    return bool(session.exec(update(Job).where(ended).values(**values)).rowcount)
 
 
 def is_held(workspace: Workspace, job: Job) -> bool:
@@ -162,7 +187,8 @@ def newest(workspace: Workspace, actor_id: int, project_id: int, kind: JobKind) 
     with reading(workspace.engine) as session:
         require(session, actor_id, project_id)
         waiting = [job for job in unfinished(session, project_id) if job.kind is kind]
-        return waiting[0] if waiting else latest(session, project_id, kind)
+        ended = select(Job).where(Job.project_id == project_id, Job.kind == kind, col(Job.finished).is_not(None))
+        return waiting[0] if waiting else session.exec(ended.order_by(col(Job.finished).desc()).limit(1)).first()
 
 
 def unfinished(session: Session, project_id: int) -> list[Job]:

@@ -1,20 +1,29 @@
 """Projects, their classes and their settings: what is to be labeled, as what, and how it is asked."""
 
 from collections.abc import Sequence
+from importlib.metadata import entry_points
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic import Field as Bound
 from sqlmodel import Session, col, func, select
 
+from labeling import jobs
+from labeling.classes import ClassView, add_classes, choices
 from labeling.db.engine import reading, writing
-from labeling.db.schema import Event, Item, Label, LabelClass, Membership, Project, Role, User
-from labeling.db.values import clean_name
+from labeling.db.schema import Event, Item, JobKind, Label, Membership, Project, Role, User
+from labeling.db.values import clean_name, clean_text
 from labeling.errors import Invalid
 from labeling.users import grant, require
 from labeling.workspace import Workspace
 
-KEYS = "1234567890abcdefghijklmnopqrstuvwxyz"
+STRATEGIES = "askwise.strategies"  # the entry points that declare one; see `strategies.registry`
+# What `labeling.features.encoding` knows; named here, as what is below features cannot ask them.
+ENCODERS = ("auto", "patches", "hog", "pixels", "tfidf", "table", "brought")
+MAX_GUIDELINES = 20_000  # characters
+LOOKED_AT = 20  # items that tell which columns rows have
+MOVES_FEATURES = {"encoder"}  # settings after which features are made anew
+MOVES_RANKING = {"strategy", "head", "overlap", "near_duplicates"}
 
 
 class Settings(BaseModel):
@@ -27,7 +36,7 @@ class Settings(BaseModel):
     head: Literal["default", "logistic"] = Bound(
         default="default", description="what learns: logistic regression on the pool's own shape, or on plain features"
     )
-    encoder: str = Bound(default="pixels", description="how an item becomes a vector")
+    encoder: str = Bound(default="auto", description="how an item becomes a vector; auto: the best for its kind")
     lease_seconds: int = Bound(default=180, ge=1, le=86_400, description="how long an item is held for a person")
     suggestions: Literal["show", "hide"] = Bound(default="show", description="whether the model's guess is seen")
     near_duplicates: Literal["ask", "once"] = Bound(
@@ -49,21 +58,11 @@ class ProjectSummary(BaseModel):
     class_count: int
 
 
-class ClassView(BaseModel):
-    """A class to choose."""
-
-    id: int
-    name: str
-    key: str | None
-    description: str
-    colour: str | None = None
-    examples: list[int] = []
-
-
 class ProjectDetail(ProjectSummary):
     """A project in full; the classes are those that can be chosen, in their order."""
 
     classes: list[ClassView]
+    schema_version: int  # of the classes: it rises when they change
     settings: Settings
 
 
@@ -89,7 +88,7 @@ def create_project(
         If the name is empty or taken, a class is named twice, or a setting is unknown or out of bounds.
     """
     name = clean_name(name, "A project needs a name.")
-    chosen = _settings(settings or {})
+    chosen, guidelines = _settings(settings or {}), _guidelines(guidelines)
     with writing(workspace.engine) as session:
         if session.exec(select(Project.id).where(Project.name == name)).first() is not None:
             raise Invalid(f"A project named “{name}” is already there; choose another name.")
@@ -101,6 +100,7 @@ def create_project(
         if repeated:
             raise Invalid(f"The class “{min(repeated)}” is named twice; name each class once.")
         add_classes(session, project.id, classes)
+        project.schema_version = 1  # nobody has seen an earlier one
         for user_id in session.exec(select(User.id)).all():
             assert user_id is not None
             grant(session, project.id, user_id, Role.OWNER if user_id == actor_id else Role.ANNOTATOR)
@@ -109,36 +109,32 @@ def create_project(
 
 
 def update_settings(workspace: Workspace, actor_id: int, project_id: int, changes: dict[str, object]) -> Settings:
-    """Change some of a project's settings; the others stay."""
+    """Change some of a project's settings, and its `guidelines` where they are among the changes; the others stay.
+
+    What people are asked and what the model sees follow without anybody asking for it.
+
+    Raises
+    ------
+    Invalid
+        If a setting is unknown or out of bounds, or names a strategy or an encoder that is not there.
+    NotFound, NotAllowed
+        If the acting user may not change this project's settings.
+    """
     with writing(workspace.engine) as session:
         project = require(session, actor_id, project_id, Role.OWNER)
-        project.settings = _settings({**project.settings, **changes})
+        settings = {name: value for name, value in changes.items() if name != "guidelines"}
+        before, project.settings = settings_of(project), _settings(settings, project.settings)
+        if "guidelines" in changes and (guidelines := _guidelines(changes["guidelines"])) != project.guidelines:
+            project.guidelines = guidelines
+            project.schema_version += 1  # pages that are open read the guidelines along with the classes
+        now = settings_of(project)
+        moved = {name for name in Settings.model_fields if getattr(before, name) != getattr(now, name)}
+        if moved & MOVES_FEATURES:
+            jobs.request(session, project_id, JobKind.ENCODE)
+        if moved & MOVES_RANKING:
+            jobs.request(session, project_id, JobKind.TRAIN)
         session.add(Event(project_id=project_id, user_id=actor_id, kind="settings changed", detail=dict(changes)))
-        return settings_of(project)
-
-
-def add_classes(session: Session, project_id: int, names: Sequence[str]) -> dict[str, int]:
-    """Make the classes that are missing, each with the next free key; returns the id of every name given."""
-    known = {c.name: c for c in classes_of(session, project_id)}
-    taken = {c.key for c in known.values()}
-    for given in names:
-        name = clean_name(given, "A class needs a name.")
-        if name in known:
-            continue
-        # A class that is itself one character is easiest to find under that very key.
-        wishes = [name.lower(), *KEYS] if len(name) == 1 and name.lower() in KEYS else list(KEYS)
-        key = next((k for k in wishes if k not in taken), None)
-        taken.add(key)
-        known[name] = LabelClass(project_id=project_id, name=name, key=key, position=len(known))
-        session.add(known[name])
-    session.flush()
-    return {name: made.id for name, made in known.items() if made.id is not None}
-
-
-def classes_of(session: Session, project_id: int) -> list[LabelClass]:
-    """The project's classes in their order, retired ones too."""
-    query = select(LabelClass).where(LabelClass.project_id == project_id)
-    return list(session.exec(query.order_by(col(LabelClass.position), col(LabelClass.id))).all())
+        return now
 
 
 def list_projects(workspace: Workspace, actor_id: int) -> list[ProjectSummary]:
@@ -158,8 +154,21 @@ def read_project(workspace: Workspace, actor_id: int, project_id: int) -> Projec
     with reading(workspace.engine) as session:
         project = require(session, actor_id, project_id)
         summary = _summary(session, project, session.get_one(Membership, (project_id, actor_id)).role)
-        classes = [ClassView.model_validate(c.model_dump()) for c in classes_of(session, project_id) if not c.retired]
-        return ProjectDetail(**summary.model_dump(), classes=classes, settings=settings_of(project))
+        classes = [ClassView.model_validate(c.model_dump()) for c in choices(session, project_id)]
+        return ProjectDetail(
+            **summary.model_dump(),
+            classes=classes,
+            schema_version=project.schema_version,
+            settings=settings_of(project),
+        )
+
+
+def columns_of(workspace: Workspace, actor_id: int, project_id: int) -> list[str]:
+    """The columns of a project's rows, as far as its first items have them; none where the items are no rows."""
+    with reading(workspace.engine) as session:
+        require(session, actor_id, project_id)
+        first = select(Item.fields).where(Item.project_id == project_id, col(Item.row) < LOOKED_AT)
+        return list(dict.fromkeys(name for fields in session.exec(first).all() for name in fields or {}))
 
 
 def find_project(workspace: Workspace, actor_id: int, name_or_id: str) -> int:
@@ -177,7 +186,6 @@ def _summary(session: Session, project: Project, role: Role) -> ProjectSummary:
     assert project.id is not None
     items = session.exec(select(func.count()).select_from(Item).where(Item.project_id == project.id)).one()
     labels = session.exec(select(func.count()).select_from(Label).where(Label.project_id == project.id)).one()
-    live = [c for c in classes_of(session, project.id) if not c.retired]
     return ProjectSummary(
         id=project.id,
         name=project.name,
@@ -185,13 +193,30 @@ def _summary(session: Session, project: Project, role: Role) -> ProjectSummary:
         guidelines=project.guidelines,
         items=items,
         labels=labels,
-        class_count=len(live),
+        class_count=len(choices(session, project.id)),
     )
 
 
-def _settings(given: dict[str, object]) -> dict[str, object]:
+def strategy_names() -> list[str]:
+    """The strategies that a project may be asked by, third-party ones too. Nothing is imported for it."""
+    return sorted(set(entry_points(group=STRATEGIES).names))
+
+
+def _settings(given: dict[str, object], before: dict[str, object] | None = None) -> dict[str, object]:
+    """Settings as they are stored: those before, changed as is given. What is not given is not checked again."""
     try:
-        return Settings.model_validate(given).model_dump(exclude_defaults=True)
+        settings = Settings.model_validate({**(before or {}), **given})
     except ValidationError as error:
         first = error.errors()[0]
         raise Invalid(f"The setting “{'.'.join(map(str, first['loc']))}” cannot be taken: {first['msg']}.") from None
+    for setting, known in (("strategy", strategy_names()), ("encoder", ENCODERS)):
+        if setting in given and (name := getattr(settings, setting)) not in known:
+            raise Invalid(f"The setting “{setting}” cannot be “{name}”; there are: {', '.join(known)}.")
+    return settings.model_dump(exclude_defaults=True)
+
+
+def _guidelines(given: object) -> str:
+    text = clean_text(given) if isinstance(given, str) else None
+    if text is None or len(text) > MAX_GUIDELINES:
+        raise Invalid(f"Guidelines are a text of at most {MAX_GUIDELINES:,} characters; shorten them.")
+    return text

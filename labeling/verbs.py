@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import labeling
-from labeling import projects, users
+from labeling import classes, projects, users
 from labeling.db.schema import Role
 from labeling.errors import Invalid
 from labeling.workspace import Workspace, backup, open_workspace
@@ -19,6 +19,7 @@ from labeling.workspace import Workspace, backup, open_workspace
 if TYPE_CHECKING:
     import pandas
 
+    from labeling.intake.records import Preview, Reading
     from labeling.learning.labeled_sets import LabeledSet, Oracle
 
 Progress = Callable[[float, str], None]
@@ -78,37 +79,116 @@ class OpenWorkspace:
         """Your projects, one dictionary each."""
         return [p.model_dump() for p in projects.list_projects(self.workspace, self.user_id)]
 
+    def settings(self, project: str | int, **changes: Any) -> dict[str, Any]:
+        """A project's settings, changed first where any are given; see `labeling.projects.Settings`."""
+        project_id = self._project(project)
+        if changes:
+            projects.update_settings(self.workspace, self.user_id, project_id, changes)
+        detail = projects.read_project(self.workspace, self.user_id, project_id)
+        return {**detail.settings.model_dump(), "guidelines": detail.guidelines}
+
+    def classes(self, project: str | int) -> list[dict[str, Any]]:
+        """A project's classes in their order, retired and merged ones too, one dictionary each."""
+        found = classes.list_classes(self.workspace, self.user_id, self._project(project))
+        return [c.model_dump() for c in found]
+
+    def add_class(self, project: str | int, name: str, **more: Any) -> dict[str, Any]:
+        """Make a class; see `labeling.classes.ClassChanges` for what else can be said of it."""
+        made = classes.class_changes(name=name, **more)
+        return classes.add_class(self.workspace, self.user_id, self._project(project), made).model_dump()
+
+    def edit_class(self, project: str | int, label_class: str | int, **changes: Any) -> dict[str, Any]:
+        """Change a class, given by its name or its number; see `labeling.classes.ClassChanges`."""
+        class_id = self._class(project, label_class)
+        changed = classes.class_changes(**changes)
+        return classes.edit_class(self.workspace, self.user_id, class_id, changed).model_dump()
+
+    def order_classes(self, project: str | int, label_classes: Sequence[str | int]) -> list[dict[str, Any]]:
+        """Put classes in this order; those that are not named follow."""
+        class_ids = [self._class(project, each) for each in label_classes]
+        found = classes.order_classes(self.workspace, self.user_id, self._project(project), class_ids)
+        return [c.model_dump() for c in found]
+
+    def merge_class(self, project: str | int, label_class: str | int, into: str | int) -> dict[str, Any]:
+        """Let a class stand for another one; returns that one."""
+        from labeling.annotation.merging import merge_class
+
+        class_id, target_id = self._class(project, label_class), self._class(project, into)
+        return merge_class(self.workspace, self.user_id, class_id, target_id).model_dump()
+
+    def retire_class(self, project: str | int, label_class: str | int) -> dict[str, Any]:
+        """Take a class out of use; its labels stay."""
+        return classes.retire_class(self.workspace, self.user_id, self._class(project, label_class)).model_dump()
+
+    def restore_class(self, project: str | int, label_class: str | int) -> dict[str, Any]:
+        """Bring back a class that was retired or merged."""
+        from labeling.annotation.merging import restore_class
+
+        return restore_class(self.workspace, self.user_id, self._class(project, label_class)).model_dump()
+
+    def preview_items(
+        self, project: str | int, path: str | Path, *, reading: "Reading | None" = None, rows: int = 20
+    ) -> "Preview":
+        """The first rows of a file or folder as they would come into a project, and how it would be read."""
+        from labeling.intake.import_job import preview_import
+
+        source = Path(path).expanduser()
+        return preview_import(self.workspace, self.user_id, self._project(project), source, reading, rows=rows)
+
     def import_items(
         self,
         project: str | int,
         path: str | Path,
         *,
-        labels: Literal["oracle", "ignore"] = "oracle",
+        labels: Literal["oracle", "imported", "ignore"] = "oracle",
+        reading: "Reading | None" = None,
         progress: Progress = _quiet,
     ) -> dict[str, Any]:
-        """Take the images of a folder or zip into a project; returns what was added and refused."""
-        from labeling.intake.import_job import request_import
+        """Take what a file or folder holds into a project; returns what was added and refused, and where all that
+        was refused is listed.
 
-        project_id = self._project(project)
-        source = Path(path).expanduser()
-        return self._work_off(request_import(self.workspace, self.user_id, project_id, source, labels=labels), progress)
+        An interrupt cancels it and keeps what went in; importing the same again goes on.
+
+        Parameters
+        ----------
+        labels
+            What known classes become: an oracle for simulations, answers that the model learns from, or nothing.
+        reading
+            How it is to be read; what is None in it is guessed. See `labeling.intake.records.Reading`.
+        """
+        from labeling.intake.import_job import cancel_import, read_import, request_import
+        from labeling.intake.ledger import refused_path
+
+        project_id, source = self._project(project), Path(path).expanduser()
+        job_id = request_import(self.workspace, self.user_id, project_id, source, labels=labels, reading=reading)
+        try:
+            self._work_off(job_id, progress)
+        except KeyboardInterrupt:
+            cancel_import(self.workspace, self.user_id, job_id)
+            raise
+        listed = refused_path(self.workspace, job_id)
+        outcome = read_import(self.workspace, self.user_id, job_id).model_dump(mode="json")
+        return outcome | {"refused_list": str(listed) if listed.exists() else None}
 
     def export(
-        self, project: str | int, format: str = "csv", out: str | Path = ".", *, progress: Progress = _quiet
+        self,
+        project: str | int,
+        format: str = "csv",
+        out: str | Path = ".",
+        *,
+        progress: Progress = _quiet,
+        **options: Any,
     ) -> Path:
-        """Write a project's answers into the folder `out`; returns the file, which is there whole or not at all."""
-        from labeling.delivery.exports import export_stream
+        """Write a project into the folder `out`; returns the file, which is there whole or not at all.
 
-        delivery = export_stream(self.workspace, self.user_id, self._project(project), format)
-        target = Path(out).expanduser() / delivery.filename
-        target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(target.name + ".partial")
-        with partial.open("wb") as written:
-            for chunk in delivery.chunks:
-                written.write(chunk)
-                progress(0.0, f"{written.tell():,} bytes")
-        partial.replace(target)
-        return target
+        CSV and JSON Lines that were cut off go on where they were. The options (``rows``, ``split``, ``seed``,
+        ``unlabeled``, ``images``) are those of `labeling.delivery.exports.Wanted`.
+        """
+        from labeling.delivery.exports import Wanted
+        from labeling.delivery.files import export_file
+
+        folder, wanted = Path(out).expanduser(), Wanted(format, **options)
+        return export_file(self.workspace, self.user_id, self._project(project), folder, wanted, progress=progress).path
 
     def annotations(self, project: str | int) -> "pandas.DataFrame":
         """A project's standing answers with their provenance, one row each."""
@@ -119,8 +199,17 @@ class OpenWorkspace:
         rows = export_rows(self.workspace, self.user_id, self._project(project))
         return pandas.DataFrame.from_records(list(rows), columns=list(COLUMNS))
 
+    def import_features(self, project: str | int, path: str | Path, *, progress: Progress = _quiet) -> dict[str, Any]:
+        """Take a matrix of features made elsewhere (`.npy`, Parquet) into a project, whose encoder it becomes; see
+        `labeling.features.brought.import_features`.
+        """
+        from labeling.features.brought import import_features
+
+        source = Path(path).expanduser()
+        return import_features(self.workspace, self.user_id, self._project(project), source, progress=progress)
+
     def predict(self, project: str | int, files: Sequence[str | Path]) -> list[dict[str, Any]]:
-        """Label image files with a project's live model; see `labeling.delivery.prediction.predict` for the keys."""
+        """Label files with a project's live model; see `labeling.delivery.prediction.predict` for the keys."""
         from labeling.delivery.prediction import predict
 
         paths = [Path(file).expanduser() for file in files]
@@ -186,6 +275,9 @@ class OpenWorkspace:
 
     def _project(self, project: str | int) -> int:
         return projects.find_project(self.workspace, self.user_id, str(project))
+
+    def _class(self, project: str | int, label_class: str | int) -> int:
+        return classes.find_class(self.workspace, self.user_id, self._project(project), str(label_class))
 
     def _work_off(self, job_id: int, progress: Progress) -> dict[str, Any]:
         from labeling.learning.worker import work_off

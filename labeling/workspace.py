@@ -4,7 +4,7 @@ import os
 import shutil
 import sqlite3
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,6 +109,7 @@ def backup(workspace: Workspace, dest: Path, progress: Callable[[float, str], No
     for done, file in enumerate(files, start=1):
         copied = dest / file.relative_to(workspace.root)
         copied.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(file, copied)
+        with suppress(FileNotFoundError):  # what a newer model has replaced is removed meanwhile
+            shutil.copyfile(file, copied)
         progress(done / len(files), f"Copied {done:,} of {len(files):,} files")
     return len(files)

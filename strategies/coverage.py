@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from strategies.base import Model, Pool, score_in_blocks
+from strategies.base import Model, Pool, predictor, score_in_blocks
 from strategies.similarity import SAMPLE, Similarity, sample
 from strategies.uncertainty import Margin, closeness
 
@@ -79,8 +79,10 @@ class UncertaintyHerding(Coverage):
         if model is None or len(pool.candidates) == 0:
             return super().utilities(pool, model, rng)
 
+        predict = predictor(model)
+
         def unsure(features: NDArray[Any]) -> NDArray[np.float64]:
-            return closeness(model.predict_proba(features))
+            return closeness(predict(features))
 
         lots = rng.random(len(pool.features))
         utilities = score_in_blocks(unsure, pool, pool.candidates, len(model.classes)) - 2

@@ -24,8 +24,8 @@ from sklearn.datasets import load_digits
 from labeling import jobs
 from labeling.db.engine import writing
 from labeling.db.schema import JobKind
-from labeling.intake.importer import import_images
-from labeling.intake.sources import Entry, Source
+from labeling.intake.importer import import_records
+from labeling.intake.records import Record, Source
 from labeling.learning.worker import work_off
 from labeling.projects import create_project
 from labeling.users import issue_token, local_user
@@ -203,7 +203,7 @@ def prepare(root: Path, *, items: int, annotators: int, **settings: object) -> P
 
 def add_items(workspace: Workspace, project_id: int, items: int) -> None:
     """Import noisy digits into a project and give them features."""
-    import_images(workspace, project_id, noisy_digits(items), actor_id=local_user(workspace))
+    import_records(workspace, project_id, noisy_digits(items), actor_id=local_user(workspace))
     with writing(workspace.engine) as session:
         job_id = jobs.request(session, project_id, JobKind.ENCODE).id
     assert job_id is not None
@@ -221,13 +221,14 @@ def noisy_digits(count: int) -> Source:
     """Digits with noise, so that there are as many different ones as wanted: `7-00042` is a seven."""
     digits = load_digits()
     rng = np.random.default_rng(0)
-    entries = []
+    records = []
     for number in range(count):
         at = number % len(digits.target)
         noisy = np.clip(digits.images[at] * (255 / 16) + rng.integers(0, 32, (8, 8)), 0, 255).astype(np.uint8)
-        entries.append(Entry(f"{digits.target[at]}-{number:05d}", str(digits.target[at]), partial(_png, noisy)))
-    random.Random(0).shuffle(entries)
-    return Source(entries)
+        target = str(digits.target[at])
+        records.append(Record(f"{target}-{number:05d}", read=partial(_png, noisy), label=target))
+    random.Random(0).shuffle(records)
+    return Source("image", records, count)
 
 
 def _png(pixels: np.ndarray) -> bytes:

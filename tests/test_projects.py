@@ -4,14 +4,12 @@ import pytest
 from sqlmodel import select
 
 from labeling import projects
+from labeling.classes import KEYS, add_classes, classes_of
 from labeling.db.engine import reading, writing
 from labeling.db.schema import Event, LabelClass, Role
 from labeling.errors import Invalid, NotAllowed, NotFound
 from labeling.projects import (
-    KEYS,
     Settings,
-    add_classes,
-    classes_of,
     create_project,
     find_project,
     list_projects,

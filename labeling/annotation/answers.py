@@ -5,18 +5,29 @@ Annotations are only ever added: a correction supersedes the answer it corrects,
 
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 from sqlmodel import Session, col, select, update
 
 from labeling import jobs
-from labeling.annotation.claims import Claim
+from labeling.annotation.claims import Claim, with_keywords
 from labeling.annotation.consensus import live_class, settle, standing
 from labeling.annotation.queue import has_room, held_claim, reclaim
 from labeling.db.engine import writing
-from labeling.db.schema import Annotation, Assignment, JobKind, LabelClass, Lease, Project, Verdict
+from labeling.db.schema import (
+    Annotation,
+    Assignment,
+    Item,
+    JobKind,
+    LabelClass,
+    Lease,
+    Membership,
+    Origin,
+    Project,
+    Verdict,
+)
 from labeling.db.values import Id
 from labeling.errors import NotFound
 from labeling.projects import settings_of
@@ -61,6 +72,15 @@ class Undone(BaseModel):
     claim: Claim | None = None
 
 
+class BatchUndone(BaseModel):
+    """What became of the undo of a batch; the claims put its items before the person again, in their order."""
+
+    status: Literal["undone", "repeated", "refused"]
+    why: str = ""
+    project_id: int
+    claims: list[Claim] = []
+
+
 class _Refused(Exception):
     """An answer that cannot stand, and why; the others of its batch are saved all the same."""
 
@@ -75,12 +95,36 @@ def submit(
     outcomes = []
     with writing(workspace.engine) as session:
         now = time.time() if now is None else now
+        _held = _at_hand(session, actor_id, answers)
         for answer in answers:
             try:
                 outcomes.append(_save(session, actor_id, answer, now))
             except (_Refused, NotFound) as refusal:
                 outcomes.append(Outcome(event_id=answer.event_id, status="refused", why=str(refusal)))
+        _learn_from(session, {o.project_id for o in outcomes if o.status == "saved" and o.project_id is not None})
     return outcomes
+
+
+def _at_hand(session: Session, actor_id: int, answers: Sequence[Answer]) -> list[object]:
+    """What the answers are checked against, read at once: a session forgets, and reads anew, what nobody holds."""
+    assignments = session.exec(
+        select(Assignment).where(col(Assignment.id).in_({a.assignment_id for a in answers}))
+    ).all()
+    projects = {a.project_id for a in assignments}
+    return [
+        *assignments,
+        *session.exec(select(Item).where(col(Item.id).in_({a.item_id for a in assignments}))).all(),
+        *session.exec(select(Project).where(col(Project.id).in_(projects))).all(),
+        *session.exec(
+            select(Membership).where(Membership.user_id == actor_id, col(Membership.project_id).in_(projects))
+        ).all(),
+        *session.exec(select(LabelClass).where(col(LabelClass.id).in_({a.class_id for a in answers}))).all(),
+    ]
+
+
+def _learn_from(session: Session, project_ids: Collection[int]) -> None:
+    for project_id in project_ids:
+        jobs.request(session, project_id, JobKind.TRAIN)
 
 
 def undo(
@@ -99,7 +143,7 @@ def undo(
     NotFound
         If the acting user has no such answer.
     """
-    undo_id = undo_id or str(uuid.uuid5(uuid.NAMESPACE_OID, f"undo {event_id}"))
+    undo_id = undo_id or _undo_of(event_id)
     with writing(workspace.engine) as session:
         now = time.time() if now is None else now
         given = _own(session, actor_id, event_id)
@@ -110,9 +154,61 @@ def undo(
         if not new:
             claim = held_claim(session, actor_id, given.item_id, now)
             return Undone(project_id=given.project_id, status="repeated", claim=claim)
+        _learn_from(session, [given.project_id])
+        if given.assignment_id is None:  # it came with an import, and nobody had leased the item
+            return Undone(project_id=given.project_id, status="undone", why="Its item is open again.")
         claim = reclaim(session, session.get_one(Assignment, given.assignment_id), client, now)
         why = "" if claim else "Somebody else has this item now."
+        if claim:
+            with_keywords(workspace, [claim])
         return Undone(project_id=given.project_id, status="undone", claim=claim, why=why)
+
+
+def undo_batch(
+    workspace: Workspace, actor_id: int, batch: str, *, client: str | None = None, now: float | None = None
+) -> BatchUndone:
+    """Withdraw all of one's own answers that were given as one batch, and lease their items again.
+
+    All or nothing: where one of them was corrected since, none is withdrawn. One that was withdrawn by itself before
+    is no hindrance.
+
+    Raises
+    ------
+    NotFound
+        If the acting user has no answers of this batch.
+    """
+    with writing(workspace.engine) as session:
+        now = time.time() if now is None else now
+        given = _own_batch(session, actor_id, batch)
+        withdrawn = []
+        try:
+            with session.begin_nested():
+                for each in given:
+                    last = _last(session, each)
+                    if last is each:
+                        _withdraw(session, each, _undo_of(each.id), now)
+                        withdrawn.append(each)
+                    elif last.verdict is not Verdict.UNDO and last.batch != batch:
+                        raise _Refused("An answer of this screen was corrected since; undo its correction instead.")
+        except _Refused as refusal:
+            return BatchUndone(project_id=given[0].project_id, status="refused", why=str(refusal))
+        _learn_from(session, {each.project_id for each in withdrawn})
+        claims = []
+        for each in given:
+            claim = held_claim(session, actor_id, each.item_id, now)
+            if claim is None and each in withdrawn:
+                claim = reclaim(session, session.get_one(Assignment, each.assignment_id), client, now)
+            if claim is not None and claim not in claims:
+                claims.append(claim)
+        missing = len(withdrawn) - len(claims) if withdrawn else 0
+        why = f"{missing} of its items are somebody else's now." if missing > 0 else ""
+        status: Literal["undone", "repeated"] = "undone" if withdrawn else "repeated"
+        return BatchUndone(project_id=given[0].project_id, status=status, why=why, claims=claims)
+
+
+def _undo_of(event_id: str) -> str:
+    """The id of the undo of an answer, where its sender names none."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"undo {event_id}"))
 
 
 def _withdraw(session: Session, given: Annotation, undo_id: str, now: float) -> bool:
@@ -165,6 +261,8 @@ def _save(session: Session, actor_id: int, answer: Answer, now: float) -> Outcom
         suggestion_shown=assignment.suggestion_shown,
         seconds=answer.seconds,
         supersedes=answer.supersedes,
+        origin=Origin.GRID if answer.batch else Origin.ASKED,
+        batch=answer.batch,
         created=now,
     )
     session.add(saved)
@@ -202,7 +300,8 @@ def _corrected(session: Session, actor_id: int, answer: Answer, now: float) -> A
     given = _own(session, actor_id, answer.supersedes)
     if _superseding(session, answer.supersedes) is not None:
         raise _Refused("That answer was already changed or withdrawn; correct the newest one.")
-    assert given.assignment_id is not None
+    if given.assignment_id is None:
+        raise _Refused("That answer came with an import; undo it, and the item can be claimed.")
     assignment = session.get_one(Assignment, given.assignment_id)
     becomes_label = answer.verdict == "label" and given.verdict is not Verdict.LABEL
     overlap = settings_of(session.get_one(Project, given.project_id)).overlap
@@ -226,7 +325,6 @@ def _class(session: Session, project_id: int, answer: Answer) -> int | None:
 def _after(session: Session, annotation: Annotation) -> None:
     session.flush()
     settle(session, annotation.item_id)
-    jobs.request(session, annotation.project_id, JobKind.TRAIN)
 
 
 def _own(session: Session, actor_id: int, event_id: str) -> Annotation:
@@ -234,6 +332,25 @@ def _own(session: Session, actor_id: int, event_id: str) -> Annotation:
     if given is None or given.user_id != actor_id or given.verdict is Verdict.UNDO:
         raise NotFound("There is no answer of yours with this id.")
     require(session, actor_id, given.project_id)
+    return given
+
+
+def _own_batch(session: Session, actor_id: int, batch: str) -> list[Annotation]:
+    query = select(Annotation).where(
+        Annotation.batch == batch, Annotation.user_id == actor_id, Annotation.origin == Origin.GRID
+    )
+    given = list(session.exec(query.order_by(col(Annotation.seq))).all())
+    if not given:
+        raise NotFound("There are no answers of yours with this batch id.")
+    for project_id in {each.project_id for each in given}:
+        require(session, actor_id, project_id)
+    return given
+
+
+def _last(session: Session, given: Annotation) -> Annotation:
+    """The answer itself, or what became of it: its newest correction, or the undo."""
+    while (later := _superseding(session, given.id)) is not None:
+        given = later
     return given
 
 

@@ -1,11 +1,15 @@
 """A leased item as the person who holds it sees it."""
 
+from collections.abc import Sequence
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, PrivateAttr
 from sqlmodel import Session
 
-from labeling.db.schema import Assignment, Item, ModelVersion, Reason
+from labeling.annotation.keywords import load_keywords
+from labeling.db.schema import Assignment, Item, ModelVersion, Project, Reason
+from labeling.projects import settings_of
+from labeling.workspace import Workspace
 
 
 class ClaimedItem(BaseModel):
@@ -14,7 +18,8 @@ class ClaimedItem(BaseModel):
     id: int
     external_id: str
     text: str | None
-    fields: dict[str, Any] | None
+    fields: dict[str, Any] | None  # of a row, those that matter first
+    shown_first: int | None = None  # how many of the fields are shown at once; the others are folded
 
 
 class Suggestion(BaseModel):
@@ -39,6 +44,7 @@ class Claim(BaseModel):
     keywords: list[str] = []  # of a text: words that speak for the suggested class
     model_version: int | None
     ranking: int | None
+    _head: str | None = PrivateAttr(None)  # path of the head that the suggestion comes from
 
 
 def as_claim(session: Session, assignment: Assignment) -> Claim:
@@ -50,7 +56,7 @@ def as_claim(session: Session, assignment: Assignment) -> Claim:
     if assignment.suggestion_shown and assignment.suggestion_class_id is not None:
         confidence = assignment.suggestion_confidence or 0.0
         suggestion = Suggestion(class_id=assignment.suggestion_class_id, confidence=confidence)
-    return Claim(
+    claim = Claim(
         assignment_id=assignment.id,
         token=assignment.token,
         expires=assignment.expires,
@@ -63,3 +69,33 @@ def as_claim(session: Session, assignment: Assignment) -> Claim:
         model_version=version.number if version else None,
         ranking=assignment.ranking_id,
     )
+    claim._head = version.path if version else None
+    if item.fields:
+        _show_first(claim.item, settings_of(session.get_one(Project, item.project_id)).columns)
+    return claim
+
+
+def with_keywords(workspace: Workspace, claims: Sequence[Claim]) -> list[Claim]:
+    """The claims, with what the model reads from: words that speak for the suggestion that is shown, and the columns
+    that weigh most where the project names none.
+
+    Better called when the transaction of `as_claim` is over: it may read a file.
+    """
+    for claim in claims:
+        if claim._head is None or (claim.item.text is None and claim.item.fields is None):
+            continue
+        known = load_keywords(workspace.head(claim._head))
+        if claim.item.text is not None and claim.suggestion is not None:
+            claim.keywords = known.found_in(claim.item.text, claim.suggestion.class_id)
+        if claim.item.fields and claim.item.shown_first is None:
+            _show_first(claim.item, known.leading_in(claim.item.fields))
+    return list(claims)
+
+
+def _show_first(item: ClaimedItem, columns: Sequence[str]) -> None:
+    """Put these columns first, as far as the row has them."""
+    assert item.fields is not None
+    leading = {column: item.fields[column] for column in columns if column in item.fields}
+    if leading:
+        item.fields = {**leading, **item.fields}
+        item.shown_first = len(leading)

@@ -11,15 +11,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, true
 from sqlmodel import Session, col, exists, func, select, update
 
-from labeling.annotation.claims import Claim, as_claim
+from labeling.annotation.claims import Claim, as_claim, with_keywords
 from labeling.annotation.consensus import standing
 from labeling.db.engine import reading, writing
 from labeling.db.schema import Annotation, Assignment, Item, Lease, ModelVersion, Project, QueueEntry, Ranking, Reason
 from labeling.errors import Invalid
-from labeling.projects import settings_of
+from labeling.projects import Settings, settings_of
 from labeling.users import require
 from labeling.workspace import Workspace
 
@@ -79,20 +79,21 @@ def claim(
     with writing(workspace.engine) as session:
         now = time.time() if now is None else now
         project = require(session, actor_id, project_id)
-        _give_back(session, actor_id, release)
+        give_back(session, actor_id, release)
         held: list[Assignment] = []
         if resume and client:
-            held = _own_leases(session, actor_id, project_id, now, col(Assignment.client) == client)[:count]
+            held = own_leases(session, actor_id, project_id, now, col(Assignment.client) == client)[:count]
         expires = now + settings_of(project).lease_seconds
         held += _lease_new(session, actor_id, project, count - len(held), client, now, expires)
         if resume and client and not held:
-            held = _own_leases(session, actor_id, project_id, now, col(Assignment.client).is_distinct_from(client))[
+            held = own_leases(session, actor_id, project_id, now, col(Assignment.client).is_distinct_from(client))[
                 :count
             ]
         for assignment in held:
             assignment.client, assignment.expires = client, expires
         session.flush()
-        return [as_claim(session, assignment) for assignment in held]
+        claims = [as_claim(session, assignment) for assignment in held]
+    return with_keywords(workspace, claims)
 
 
 def reclaim(session: Session, previous: Assignment, client: str | None, now: float) -> Claim | None:
@@ -159,7 +160,7 @@ def release(workspace: Workspace, actor_id: int, project_id: int, assignment_ids
     """Give leases back unanswered; returns how many were held."""
     with writing(workspace.engine) as session:
         require(session, actor_id, project_id)
-        return _give_back(session, actor_id, assignment_ids)
+        return give_back(session, actor_id, assignment_ids)
 
 
 def upcoming(workspace: Workspace, actor_id: int, project_id: int, limit: int = 20) -> list[Queued]:
@@ -169,11 +170,12 @@ def upcoming(workspace: Workspace, actor_id: int, project_id: int, limit: int = 
         ranking = live_ranking(session, project_id)
         if ranking is None or ranking.id is None:
             return []
+        settings = settings_of(project)
         version = session.get(ModelVersion, ranking.model_version_id) if ranking.model_version_id else None
         query = (
             select(QueueEntry, Item.external_id)
             .join(Item, col(Item.id) == QueueEntry.item_id)
-            .where(QueueEntry.ranking_id == ranking.id, Item.answers < settings_of(project).overlap)
+            .where(QueueEntry.ranking_id == ranking.id, Item.answers < settings.overlap, is_asked(settings))
             .order_by(col(QueueEntry.position))
             .limit(limit)
         )
@@ -193,8 +195,8 @@ def upcoming(workspace: Workspace, actor_id: int, project_id: int, limit: int = 
 
 def remaining(session: Session, actor_id: int, project: Project, now: float, *, at_most: int | None = None) -> int:
     """How many items could be leased to this person now; counting ends at `at_most`, which keeps it cheap."""
-    eligible = select(Item.id).where(*_eligible(actor_id, project, now)).limit(at_most).subquery()
-    return session.exec(select(func.count()).select_from(eligible)).one()
+    counted = select(Item.id).where(*eligible(actor_id, project, now)).limit(at_most).subquery()
+    return session.exec(select(func.count()).select_from(counted)).one()
 
 
 def count_remaining(workspace: Workspace, actor_id: int, project_id: int, *, at_most: int | None = None) -> int:
@@ -224,19 +226,27 @@ def _may_return(session: Session, lapsed: Assignment, overlap: int, now: float) 
     return has_room(session, lapsed, overlap, now) and held_claim(session, lapsed.user_id, lapsed.item_id, now) is None
 
 
-def _eligible(actor_id: int, project: Project, now: float) -> list[ColumnElement[bool]]:
+def eligible(actor_id: int, project: Project, now: float) -> list[ColumnElement[bool]]:
     """Conditions under which an `Item` may be leased to this person."""
-    overlap = settings_of(project).overlap
+    settings = settings_of(project)
+    overlap = settings.overlap
     live = (
         (col(Assignment.item_id) == Item.id) & (col(Assignment.state) == Lease.LEASED) & (col(Assignment.expires) > now)
     )
     answered = exists().where(col(Annotation.item_id) == Item.id, col(Annotation.user_id) == actor_id, standing())
-    conditions = [col(Item.project_id) == project.id, col(Item.answers) < overlap, ~answered]
+    conditions = [col(Item.project_id) == project.id, col(Item.answers) < overlap, is_asked(settings), ~answered]
     if overlap == 1:
         return [*conditions, ~exists().where(live)]
     held = select(func.count()).select_from(Assignment).where(live).correlate(Item).scalar_subquery()
     mine = exists().where(live, col(Assignment.user_id) == actor_id)
     return [*conditions, ~mine, col(Item.answers) + held < overlap]
+
+
+def is_asked(settings: Settings) -> ColumnElement[bool]:
+    """The condition that an `Item` is asked at all: of items that are nearly the same, perhaps only the first."""
+    if settings.near_duplicates == "ask":
+        return true()
+    return col(Item.near_id).is_(None) | (col(Item.near_id) == col(Item.id))
 
 
 def _lease_new(
@@ -245,35 +255,22 @@ def _lease_new(
     """Lease up to `count` eligible items: from the live ranking, then from the rest of the pool."""
     settings = settings_of(project)
     shown = settings.suggestions == "show"
-    eligible = _eligible(actor_id, project, now)
+    conditions = eligible(actor_id, project, now)
     leased: list[Assignment] = []
 
     def lease(item: Item, **chosen: Any) -> None:
-        assert item.id is not None and project.id is not None
-        reason = Reason.OVERLAP if item.answers else Reason.STRATEGY
-        assignment = Assignment(
-            project_id=project.id,
-            item_id=item.id,
-            user_id=actor_id,
-            client=client,
-            token=secrets.token_urlsafe(12),
-            expires=expires,
-            reason=reason,
-            suggestion_shown=shown,
-            created=now,
-            **chosen,
-        )
-        session.add(assignment)
-        leased.append(assignment)
+        leased.append(lease_item(session, actor_id, item, client, now, expires, suggestion_shown=shown, **chosen))
 
     ranking = live_ranking(session, project.id) if project.id is not None else None
     if ranking is not None and count > 0:
         ranked = (
             select(QueueEntry, Item)
             .join(Item, col(Item.id) == QueueEntry.item_id)
-            .where(QueueEntry.ranking_id == ranking.id)
+            .where(QueueEntry.ranking_id == ranking.id, *conditions)
+            .order_by(col(QueueEntry.position))
+            .limit(count)
         )
-        for entry, item in session.exec(ranked.where(*eligible).order_by(col(QueueEntry.position)).limit(count)).all():
+        for entry, item in session.exec(ranked).all():
             lease(
                 item,
                 why=entry.why,
@@ -286,16 +283,37 @@ def _lease_new(
         session.flush()
     if len(leased) < count:
         # Hashes of contents are as good as random, so their order is a spread-out one, and the same for everybody.
-        rest = select(Item).where(*eligible).order_by(col(Item.content_hash), col(Item.id)).limit(count - len(leased))
+        rest = select(Item).where(*conditions).order_by(col(Item.content_hash), col(Item.id)).limit(count - len(leased))
         for item in session.exec(rest).all():
             lease(item, why="not ranked yet")
         session.flush()
     return leased
 
 
-def _own_leases(
+def lease_item(
+    session: Session, actor_id: int, item: Item, client: str | None, now: float, expires: float, **chosen: Any
+) -> Assignment:
+    """Lease an eligible item in the caller's transaction; `chosen` are the assignment's columns that say why."""
+    assert item.id is not None
+    assignment = Assignment(
+        project_id=item.project_id,
+        item_id=item.id,
+        user_id=actor_id,
+        client=client,
+        token=secrets.token_urlsafe(12),
+        expires=expires,
+        reason=Reason.OVERLAP if item.answers else Reason.STRATEGY,
+        created=now,
+        **chosen,
+    )
+    session.add(assignment)
+    return assignment
+
+
+def own_leases(
     session: Session, actor_id: int, project_id: int, now: float, which: ColumnElement[bool]
 ) -> list[Assignment]:
+    """A person's running leases in a project, oldest first."""
     query = select(Assignment).where(
         Assignment.user_id == actor_id,
         Assignment.project_id == project_id,
@@ -306,7 +324,8 @@ def _own_leases(
     return list(session.exec(query.order_by(col(Assignment.id))).all())
 
 
-def _give_back(session: Session, actor_id: int, assignment_ids: Sequence[int]) -> int:
+def give_back(session: Session, actor_id: int, assignment_ids: Sequence[int]) -> int:
+    """Give a person's leases back in the caller's transaction; returns how many were held."""
     if not assignment_ids:
         return 0
     mine = (

@@ -169,7 +169,7 @@ class Item(SQLModel, table=True):
     id: int | None = Field(default=None, primary_key=True)
     project_id: int = Field(foreign_key="project.id", index=True)
     external_id: str
-    content_hash: str = Field(index=True)
+    content_hash: str
     media: str | None = None
     text: str | None = None
     fields: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
@@ -216,12 +216,12 @@ class Annotation(SQLModel, table=True):
     those with `seq` up to that moment's that no row up to that moment supersedes.
     """
 
-    __table_args__ = (UniqueConstraint("id"),)
+    __table_args__ = (UniqueConstraint("id"), Index("ix_annotation_item_user", "item_id", "user_id"))
 
     seq: int | None = Field(default=None, primary_key=True)
     id: str = Field(max_length=64)  # the client's event id
     project_id: int = Field(foreign_key="project.id", index=True)
-    item_id: int = Field(foreign_key="item.id", index=True)
+    item_id: int = Field(foreign_key="item.id")
     user_id: int = Field(foreign_key="user.id", index=True)
     verdict: Verdict = _word(Verdict)
     class_id: int | None = Field(default=None, foreign_key="labelclass.id")

@@ -27,6 +27,20 @@ def clean_name(name: str, empty: str) -> str:
     return name
 
 
+def clean_text(text: str) -> str:
+    """A longer text without the blanks around it.
+
+    Raises
+    ------
+    Invalid
+        If it holds what cannot be stored.
+    """
+    text = text.strip()
+    if "\0" in text or not _is_text(text):
+        raise Invalid("The text holds characters that are not valid Unicode; type it anew.")
+    return text
+
+
 def _is_text(given: str) -> bool:
     """Whether a string has bytes at all: half of a surrogate pair, say, has none."""
     try:

@@ -25,7 +25,13 @@ DATA_FILES = {"float32": "matrix.f32", "float16": "matrix.f16"}
 
 @dataclass(frozen=True)
 class Layout:
-    """What `matrix.json` holds: the shape, and the encoder that filled it."""
+    """What `matrix.json` holds: the shape, and the encoder that filled it.
+
+    Attributes
+    ----------
+    learned_from : int
+        How many items the pool had when the encoder learned from it; 0 where that is not known.
+    """
 
     rows: int
     width: int
@@ -34,6 +40,7 @@ class Layout:
     version: str
     parameters: Mapping[str, int] = field(default_factory=dict)
     created: float = 0.0
+    learned_from: int = 0
 
 
 class FeatureMatrix:
@@ -53,11 +60,13 @@ class FeatureMatrix:
         version: str,
         parameters: Mapping[str, int] | None = None,
         dtype: Literal["float32", "float16"] = "float32",
+        learned_from: int = 0,
     ) -> Self:
         """Make an empty matrix in a folder that has none."""
         folder.mkdir(parents=True, exist_ok=True)
         (folder / DATA_FILES[dtype]).touch()
-        matrix = cls(folder, Layout(0, width, dtype, encoder, version, dict(parameters or {}), time.time()))
+        layout = Layout(0, width, dtype, encoder, version, dict(parameters or {}), time.time(), learned_from)
+        matrix = cls(folder, layout)
         matrix._publish(matrix.layout)
         return matrix
 
@@ -121,6 +130,10 @@ class FeatureMatrix:
             file.flush()
             os.fsync(file.fileno())
         self._publish(replace(self.layout, rows=self.rows + len(data)))
+
+    def renew(self, *, learned_from: int = 0) -> None:
+        """Make this the newest matrix again: the same was learned from more items, or brought once more."""
+        self._publish(replace(self.layout, created=time.time(), learned_from=learned_from))
 
     def array(self) -> np.ndarray:
         """The rows (rows, width), mapped from disk and read-only."""

@@ -1,15 +1,15 @@
 """Small pixels: an image shrunk to 8 by 8, as a vector. Needs no download, and is enough for simple pictures."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import BytesIO
-from pathlib import Path
 from typing import ClassVar, Self
 
 import numpy as np
-from PIL import Image, ImageChops
+from numpy.typing import NDArray
+from PIL import Image
 
-from labeling.features.base import version_of
+from labeling.features.base import Content, Kind, State, version_of
+from labeling.features.rasters import colour_of, rasters
 
 # 16 by 16 is four times as wide and on CIFAR-10H no more accurate once there are 1,000 labels (33 % each).
 SIDE = 8
@@ -22,16 +22,29 @@ class Pixels:
 
     channels: int = 1
     name: ClassVar[str] = "pixels"
+    kind: ClassVar[Kind | None] = "image"
+    sample: ClassVar[int] = 0
+    chunk: ClassVar[int] = 256
 
     @classmethod
-    def suited_to(cls, images: Iterable[bytes | Path]) -> Self:
+    def fit(cls, items: Sequence[Content]) -> Self:
         """Three channels if any of these images has a colour, else one."""
-        return cls(channels=3 if any(_has_colour(image) for image in images) else 1)
+        return cls(channels=colour_of(items))
+
+    @classmethod
+    def restore(cls, parameters: Mapping[str, int], state: State) -> Self:
+        """The encoder that once had these parameters; there is no state."""
+        return cls(**parameters)
 
     @property
     def parameters(self) -> Mapping[str, int]:
         """All that it takes to make this encoder again."""
         return {"channels": self.channels}
+
+    @property
+    def state(self) -> State:
+        """Nothing is learned."""
+        return {}
 
     @property
     def version(self) -> str:
@@ -43,37 +56,7 @@ class Pixels:
         """Length of a vector: 64 or 192."""
         return SIDE * SIDE * self.channels
 
-    def encode(self, images: Sequence[bytes | Path]) -> np.ndarray:
-        """Vectors of n images that the safe opener wrote: (n, width) float32."""
-        vectors = np.empty((len(images), self.width), dtype=np.float32)
-        for row, source in enumerate(images):
-            with _open(source) as image:
-                small = _opaque(image).convert("L" if self.channels == 1 else "RGB")
-                if small.size != (SIDE, SIDE):
-                    small = small.resize((SIDE, SIDE), Image.Resampling.BOX)
-                vectors[row] = np.asarray(small, dtype=np.float32).ravel()
-        return vectors / np.float32(255)
-
-
-def _open(source: bytes | Path) -> Image.Image:
-    image = Image.open(BytesIO(source) if isinstance(source, bytes) else source, formats=("PNG", "JPEG", "WEBP"))
-    image.draft(None, (4 * SIDE, 4 * SIDE))  # a JPEG is decoded at a fraction of its size
-    return image
-
-
-def _opaque(image: Image.Image) -> Image.Image:
-    """What is transparent shows as white, as on a page; its hidden colours are noise."""
-    if image.mode != "RGBA":
-        return image
-    page = Image.new("RGB", image.size, "white")
-    page.paste(image, mask=image.getchannel("A"))
-    return page
-
-
-def _has_colour(source: bytes | Path) -> bool:
-    with _open(source) as image:
-        if image.mode == "L":
-            return False
-        red, green, blue = _opaque(image).convert("RGB").split()
-        differences = ImageChops.difference(red, green), ImageChops.difference(red, blue)
-        return any(difference.getextrema() != (0, 0) for difference in differences)
+    def encode(self, items: Sequence[Content]) -> NDArray[np.float32]:
+        """Vectors of n items with images: (n, width)."""
+        images = rasters(items, SIDE, self.channels, Image.Resampling.BOX)
+        return images.reshape(len(items), self.width).astype(np.float32) / np.float32(255)

@@ -11,21 +11,19 @@ shape decides. A linear head on φ has a Gaussian prior on its weights whose cov
 On disk, beside the matrix: `prior-<rows>/prior.npz`, and below it one feature matrix for each power in use.
 """
 
-import os
 import re
 import shutil
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
 
 from labeling.errors import Invalid
+from labeling.features.arrays import load_arrays, save_arrays
 from labeling.features.matrix import COUNT_FILE, FeatureMatrix
 
 KEPT = 0.999  # share of the variance, as a power weighs it, that the directions in use hold: the rest changes nothing
@@ -76,26 +74,28 @@ class PoolPrior:
 
     def see(self, features: NDArray[np.floating[Any]], power: float) -> NDArray[np.float32]:
         """Rows (n, d) as φ with ``power``: (n, k) of unit length, k the directions that hold `KEPT` of the variance."""
-        weights = (self.variances / self.variances[0]) ** power
-        held = np.cumsum(weights * self.variances)
-        kept = int(np.searchsorted(held, KEPT * held[-1])) + 1
-        turn = self.directions[:, :kept] * np.sqrt(weights[:kept]).astype(np.float32)
-        seen = np.empty((len(features), kept), dtype=np.float32)
+        turn = self.turn(power)
+        seen = np.empty((len(features), turn.shape[1]), dtype=np.float32)
         for block in _blocks(len(features), features.shape[1]):
             seen[block] = (np.asarray(features[block], dtype=np.float32) - self.mean) @ turn
             lengths = np.linalg.norm(seen[block], axis=1, keepdims=True)
             seen[block] /= np.where(lengths > 0, lengths, 1)
         return seen
 
+    def turn(self, power: float) -> NDArray[np.float32]:
+        """The linear part of φ, (d, k): V diag(λ)^(p/2), as far as it is kept.
+
+        What a head on φ weighs with ``w`` (k,), it weighs in the features themselves with ``turn @ w``, up to the
+        length of each row.
+        """
+        weights = (self.variances / self.variances[0]) ** power
+        held = np.cumsum(weights * self.variances)
+        kept = int(np.searchsorted(held, KEPT * held[-1])) + 1
+        return np.asarray(self.directions[:, :kept] * np.sqrt(weights[:kept]).astype(np.float32))
+
     def save(self, path: Path) -> None:
         """Write to ``path`` (`.npz`), whole or not at all."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, partial = tempfile.mkstemp(prefix=".part-", dir=path.parent)
-        with open(descriptor, "wb") as file:
-            np.savez(file, mean=self.mean, directions=self.directions, variances=self.variances)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(partial).replace(path)
+        save_arrays(path, {"mean": self.mean, "directions": self.directions, "variances": self.variances})
 
     @classmethod
     def load(cls, path: Path) -> "PoolPrior":
@@ -106,11 +106,10 @@ class PoolPrior:
         Invalid
             If the file is missing or damaged.
         """
-        try:
-            with np.load(path, allow_pickle=False) as stored:
-                return cls(stored["mean"], stored["directions"], stored["variances"])
-        except (OSError, ValueError, KeyError, BadZipFile) as error:
-            raise Invalid(f"The pool's shape at {path} is missing or damaged; delete its folder.") from error
+        stored = load_arrays(path, "The pool's shape")
+        if missing := {"mean", "directions", "variances"} - set(stored):
+            raise Invalid(f"The pool's shape at {path} lacks its {min(missing)}; delete its folder.")
+        return cls(stored["mean"], stored["directions"], stored["variances"])
 
 
 @dataclass(frozen=True)

@@ -52,8 +52,8 @@ def media_type(data: bytes) -> str:
     return MEDIA_TYPES[kind]
 
 
-def read_capped(path: Path) -> bytes:
-    """Read a regular file of at most `MAX_BYTES`; links, pipes and devices are not followed.
+def open_regular(path: Path) -> IO[bytes]:
+    """Open a regular file to read; links, pipes and devices are not followed.
 
     Raises
     ------
@@ -62,24 +62,40 @@ def read_capped(path: Path) -> bytes:
     """
     flags = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
     try:
-        with open(os.open(path, flags), "rb") as file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise Invalid("This is not a regular file; copy the image itself here.")
-            return check_bytes(file.read(MAX_BYTES + 1))
+        file = open(os.open(path, flags), "rb")  # noqa: SIM115 - it is what is given back
     except OSError as error:
         raise Invalid(f"The file cannot be read ({error.strerror or error}).") from error
+    if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        file.close()
+        raise Invalid("This is not a regular file; copy the image itself here.")
+    return file
 
 
-def check_bytes(data: bytes) -> bytes:
-    """Give back `data` unless it is larger than `MAX_BYTES`.
+def read_capped(path: Path) -> bytes:
+    """Read a regular file of at most `MAX_BYTES`; links, pipes and devices are not followed.
+
+    Raises
+    ------
+    Invalid
+        With the sentence that says why not.
+    """
+    with open_regular(path) as file:
+        try:
+            return check_bytes(file.read(MAX_BYTES + 1))
+        except OSError as error:
+            raise Invalid(f"The file cannot be read ({error.strerror or error}).") from error
+
+
+def check_bytes(data: bytes, most: int = MAX_BYTES) -> bytes:
+    """Give back `data` unless it is larger than `most` bytes.
 
     Raises
     ------
     Invalid
         If it is.
     """
-    if len(data) > MAX_BYTES:
-        raise Invalid(TOO_LARGE)
+    if len(data) > most:
+        raise Invalid(TOO_LARGE if most == MAX_BYTES else f"The file is larger than {most // 1024**2} MB; split it.")
     return data
 
 

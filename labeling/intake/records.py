@@ -56,6 +56,7 @@ class Reading(BaseModel):
     format: str | None = Bound(default=None, description="one of `labeling.intake.sources.FORMATS`")
     encoding: str | None = Bound(default=None, description="of a text file, such as utf-8 or cp1252")
     delimiter: str | None = Bound(default=None, description="between the cells of a text table")
+    header: bool | None = Bound(default=None, description="whether the first row of a table names its columns")
     sheet: str | None = Bound(default=None, description="of a workbook")
     roles: dict[str, Role] | None = Bound(default=None, description="what each column is, by its name")
 
@@ -66,9 +67,8 @@ class Preview(BaseModel):
     reading: Reading  # with every guess filled in
     kind: Kind
     columns: list[str]  # empty where the source has none
-    rows: list[
-        dict[str, Any]
-    ]  # the first few, as they would come in: id, text or fields or the image's name, label, meta
+    # The first few as they would come in: "id", then "text", "fields" or "image" (its name), "label" and "meta".
+    rows: list[dict[str, Any]]
     classes: list[str]  # the labels among the first rows
     total: int | None  # records in all, where that is known without reading everything
     refused: list[Refused]  # among the first rows
@@ -81,5 +81,8 @@ class Source:
 
     kind: Kind
     records: Iterable[Record | Refused]
-    total: int | None
-    reading: Reading
+    total: int | None  # of records and refusals, where that is known without reading everything
+    reading: Reading = field(default_factory=Reading)  # with every guess filled in
+    columns: list[str] = field(default_factory=list)  # of a table
+    share: Callable[[], float] | None = None  # how much was read so far (0 to 1), where `total` is not known
+    notes: list[str] = field(default_factory=list)  # what was guessed or left out; more may come while reading

@@ -1,57 +1,37 @@
-"""What a project's people look at: how labels came in, how right the models were, which classes, by whom. Read-only."""
+"""What a project's people look at: how right the models were, how labels came in, which classes, by whom. Read-only."""
 
 import math
-from collections.abc import Sequence
 
+import numpy as np
+import pandas as pd
 from pydantic import BaseModel
-from sqlalchemy import Integer, case, cast
 from sqlmodel import Session, col, func, select
 
-from labeling.annotation.consensus import standing
 from labeling.db.engine import reading
-from labeling.db.schema import Annotation, Label, LabelClass, User, Verdict
-from labeling.learning.status import RECENT, Live, VersionReport, live_status, versions
-from labeling.projects import classes_of
+from labeling.db.schema import Label, Verdict
+from labeling.learning.behind import sees_everyone
+from labeling.learning.history import History, read_history
+from labeling.learning.outlook import Outlook, read_outlook
+from labeling.learning.pace import Durations, Slot, durations, slots, work
+from labeling.learning.status import RECENT, Live, live_status
+from labeling.projects import settings_of
 from labeling.users import require
 from labeling.workspace import Workspace
 from strategies import available_strategies
 
-PACE_POINTS = 120  # points of the curve of labels over time, however many answers there are
+DOTS = 40  # of the learning curve, at most: versions in a row share one where there are more
 Z95 = 1.959963984540054  # the standard normal's 97.5th percentile
 
 
-class Pace(BaseModel):
-    """How many labels there were at a moment (seconds since the epoch)."""
-
-    at: float
-    labels: int
-
-
-class ClassCount(BaseModel):
-    """How many items carry a class as their label."""
-
-    name: str
-    labels: int
-
-
-class Person(BaseModel):
-    """What one person's standing answers are."""
-
-    name: str
-    labels: int
-    unsure: int
-    skipped: int
-    last: float
-
-
 class CurvePoint(BaseModel):
-    """A model version's record, and the running figure: its last answers and those of the versions before it.
+    """The record of model versions `first` to `last` (mostly one), and the running figure: with that of those before.
 
     The intervals are Wilson's at 95 %.
     """
 
-    number: int
-    labels: int  # that the version learned from
+    first: int
+    last: int
+    labels: int  # that the last of them learned from
     answers: int
     right: int
     accuracy: float
@@ -63,15 +43,69 @@ class CurvePoint(BaseModel):
     running_high: float
 
 
+class ClassRecord(BaseModel):
+    """How many items carry a class as their label; and of the answers that name it, how many the model had right."""
+
+    id: int
+    name: str
+    labels: int
+    met: int
+    right: int
+
+
+class Cell(BaseModel):
+    """How often the model suggested one class and people answered another (or the same), as class ids."""
+
+    suggested: int
+    answered: int
+    answers: int
+
+
+class Person(BaseModel):
+    """What one person's standing answers are."""
+
+    id: int
+    name: str
+    labels: int
+    unsure: int
+    skipped: int
+    last: float
+    median_seconds: float | None  # between two answers of one session
+    per_hour: float | None  # answers that name a class
+
+
+class Progress(BaseModel):
+    """Where things stand, how right the model is, and how long a target would take."""
+
+    live: Live
+    learned: int | None  # labels that the newest version learned from
+    answers: int
+    curve: list[CurvePoint]
+    outlook: Outlook
+    slots: list[Slot]
+
+
+class ClassFigures(BaseModel):
+    """The classes, and what is taken for what."""
+
+    classes: list[ClassRecord]
+    confusion: list[Cell]
+
+
+class PeopleFigures(BaseModel):
+    """Who answered and how fast; annotators see themselves, and everybody together in `durations`."""
+
+    people: list[Person]
+    everybody: int  # people who answered
+    durations: Durations
+
+
 class Insights(BaseModel):
     """Everything on the Insights page."""
 
-    live: Live
-    newest: VersionReport | None
-    pace: list[Pace]
-    classes: list[ClassCount]
-    people: list[Person]
-    curve: list[CurvePoint]
+    progress: Progress
+    classes: ClassFigures
+    people: PeopleFigures
 
 
 def read_insights(workspace: Workspace, actor_id: int, project_id: int) -> Insights:
@@ -82,21 +116,48 @@ def read_insights(workspace: Workspace, actor_id: int, project_id: int) -> Insig
     NotFound
         If the user is no member of the project.
     """
-    reports = versions(workspace, actor_id, project_id)
+    return Insights(
+        progress=read_progress(workspace, actor_id, project_id),
+        classes=read_classes(workspace, actor_id, project_id),
+        people=read_people(workspace, actor_id, project_id),
+    )
+
+
+def read_progress(workspace: Workspace, actor_id: int, project_id: int) -> Progress:
+    """Where things stand; raises as `read_insights`."""
     with reading(workspace.engine) as session:
-        require(session, actor_id, project_id)
-        return Insights(
-            live=live_status(session, project_id), newest=reports[-1] if reports else None,
-            pace=_pace(session, project_id), classes=_classes(session, project_id), people=_people(session, project_id),
-            curve=learning_curve(reports),
+        target = settings_of(require(session, actor_id, project_id)).target_accuracy
+        history, live = read_history(session, project_id), live_status(session, project_id)
+        return Progress(
+            live=live, learned=int(history.versions["labels"].iloc[-1]) if len(history.versions) else None,
+            answers=len(history.answers), curve=learning_curve(history.judged, history.versions),
+            outlook=read_outlook(session, history, target, live.items), slots=slots(history.given),
         )  # fmt: skip
 
 
-def people(workspace: Workspace, actor_id: int, project_id: int) -> list[Person]:
-    """Who answered how much, the most industrious first."""
+def read_classes(workspace: Workspace, actor_id: int, project_id: int) -> ClassFigures:
+    """The classes; raises as `read_insights`."""
     with reading(workspace.engine) as session:
         require(session, actor_id, project_id)
-        return _people(session, project_id)
+        history = read_history(session, project_id)
+        return ClassFigures(classes=_classes(session, project_id, history), confusion=confusion(history))
+
+
+def read_people(workspace: Workspace, actor_id: int, project_id: int, only: int | None = None) -> PeopleFigures:
+    """The people, and the time per item (of one person, where `only` names one); raises as `read_insights`."""
+    with reading(workspace.engine) as session:
+        require(session, actor_id, project_id)
+        history, everyone = read_history(session, project_id), sees_everyone(session, actor_id, project_id)
+        taken = durations(history, only if everyone or only in (None, actor_id) else actor_id)
+        if not everyone:
+            taken.by_person = [one for one in taken.by_person if one.of == actor_id]
+        people = [one for one in _people(history) if everyone or one.id == actor_id]
+        return PeopleFigures(people=people, everybody=history.given["user"].nunique(), durations=taken)
+
+
+def people(workspace: Workspace, actor_id: int, project_id: int) -> list[Person]:
+    """Who answered how much, the most industrious first; an annotator sees themself. Raises as `read_insights`."""
+    return read_people(workspace, actor_id, project_id).people
 
 
 def strategy_names() -> list[str]:
@@ -104,26 +165,43 @@ def strategy_names() -> list[str]:
     return sorted(available_strategies(), key=lambda name: (name != "adaptive", name))
 
 
-def learning_curve(reports: Sequence[VersionReport], window: int = RECENT) -> list[CurvePoint]:
+def learning_curve(judged: pd.DataFrame, versions: pd.DataFrame, window: int = RECENT) -> list[CurvePoint]:
     """The record of each version that met answers.
 
-    The running figure reaches back over whole versions until it rests on `window` answers or there are no more.
+    The running figure reaches back over whole points until it rests on `window` answers or there are no more.
+
+    Parameters
+    ----------
+    judged, versions
+        Of a `History`.
     """
-    met = [report for report in reports if report.answers]
-    return [_point(report, met[: place + 1], window) for place, report in enumerate(met)]
+    if judged.empty:
+        return []
+    met = judged.groupby("version")["right"].agg(answers="size", right="sum").reset_index()
+    met["labels"] = met["version"].map(versions.set_index("number")["labels"])
+    if len(met) > DOTS:
+        met["dot"] = (met["answers"].cumsum() - 1) * DOTS // met["answers"].sum()
+    else:
+        met["dot"] = np.arange(len(met))
+    dots = met.groupby("dot").agg(
+        first=("version", "first"), last=("version", "last"), labels=("labels", "last"), answers=("answers", "sum"),
+        right=("right", "sum"),
+    )  # fmt: skip
+    rows = [{str(name): int(value) for name, value in row.items()} for row in dots.to_dict("records")]
+    return [_point(rows, place, window) for place in range(len(rows))]
 
 
-def _point(report: VersionReport, until: Sequence[VersionReport], window: int) -> CurvePoint:
+def _point(rows: list[dict[str, int]], place: int, window: int) -> CurvePoint:
     answers = right = 0
-    for earlier in reversed(until):
+    for earlier in reversed(rows[: place + 1]):
         if answers >= window:
             break
-        answers, right = answers + earlier.answers, right + earlier.right
-    low, high = wilson(report.right, report.answers)
+        answers, right = answers + earlier["answers"], right + earlier["right"]
+    row = rows[place]
+    low, high = wilson(row["right"], row["answers"])
     running_low, running_high = wilson(right, answers)
     return CurvePoint(
-        number=report.number, labels=report.labels, answers=report.answers, right=report.right,
-        accuracy=report.right / report.answers, low=low, high=high,
+        **row, accuracy=row["right"] / row["answers"], low=low, high=high,
         running=right / answers, running_on=answers, running_low=running_low, running_high=running_high,
     )  # fmt: skip
 
@@ -143,44 +221,41 @@ def wilson(right: int, answers: int) -> tuple[float, float]:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def _pace(session: Session, project_id: int) -> list[Pace]:
-    """Labels in all, at up to `PACE_POINTS` moments: the last of each slot of time in which any came in."""
-    labeled = (Annotation.project_id == project_id, Annotation.verdict == Verdict.LABEL, standing())
-    created = col(Annotation.created)
-    span = select(func.count(), func.min(created), func.max(created)).where(*labeled)
-    count, first, last = session.exec(span).one()
-    if count == 0:
-        return []
-    width = (last - first) / PACE_POINTS or 1.0
-    slot = cast((created - first) / width, Integer)
-    slots = select(func.max(created), func.count()).where(*labeled).group_by(slot).order_by(slot)
-    labels, pace = 0, []
-    for at, count in session.exec(slots).all():
-        labels += count
-        pace.append(Pace(at=at, labels=labels))
-    return pace
+def confusion(history: History) -> list[Cell]:
+    """What the model suggested and what people then answered, where that judges the model; no cell without answers."""
+    counted = history.judged.groupby(["suggested", "class_id"]).size().rename("answers").reset_index()
+    return [Cell(suggested=row[0], answered=row[1], answers=row[2]) for row in counted.to_numpy().tolist()]
 
 
-def _classes(session: Session, project_id: int) -> list[ClassCount]:
+def _classes(session: Session, project_id: int, history: History) -> list[ClassRecord]:
     counted = select(Label.class_id, func.count()).where(Label.project_id == project_id).group_by(col(Label.class_id))
     on: dict[int | None, int] = dict(session.exec(counted).all())
-    shown: list[LabelClass] = [c for c in classes_of(session, project_id) if not c.retired or on.get(c.id)]
-    return [ClassCount(name=c.name, labels=on.get(c.id, 0)) for c in shown]
-
-
-def _people(session: Session, project_id: int) -> list[Person]:
-    def count(verdict: Verdict) -> object:
-        return func.sum(case((col(Annotation.verdict) == verdict, 1), else_=0))
-
-    labels = count(Verdict.LABEL)
-    query = (
-        select(User.name, labels, count(Verdict.UNSURE), count(Verdict.SKIP), func.max(Annotation.created))  # type: ignore[call-overload]
-        .join(User, col(User.id) == Annotation.user_id)
-        .where(Annotation.project_id == project_id, standing())
-        .group_by(col(User.id), col(User.name))
-        .order_by(labels.desc(), col(User.name))  # type: ignore[attr-defined]
-    )
+    met = history.judged.groupby("class_id")["right"].agg(["size", "sum"])
+    records = dict(zip(met.index, met.itertuples(index=False, name=None), strict=True))
+    shown = [c for c in history.classes if c.id is not None and (not c.retired or on.get(c.id))]
     return [
-        Person(name=name, labels=labeled, unsure=unsure, skipped=skipped, last=last)
-        for name, labeled, unsure, skipped, last in session.exec(query).all()
-    ]
+        ClassRecord(
+            id=c.id or 0, name=c.name, labels=on.get(c.id, 0), met=records.get(c.id, (0, 0))[0],
+            right=records.get(c.id, (0, 0))[1],
+        )
+        for c in shown
+    ]  # fmt: skip
+
+
+def _people(history: History) -> list[Person]:
+    done = work(history.given)
+    found = []
+    for user in history.given["user"].unique().tolist():
+        given = history.given[history.given["user"] == user]
+        verdicts = given["verdict"].value_counts()
+        labels, mine = int(verdicts.get(Verdict.LABEL, 0)), done.users == user
+        gaps, hours = done.seconds[mine & ~done.starts], done.seconds[mine].sum() / 3600
+        found.append(
+            Person(
+                id=user, name=history.people.get(user, ""), labels=labels,
+                unsure=int(verdicts.get(Verdict.UNSURE, 0)), skipped=int(verdicts.get(Verdict.SKIP, 0)),
+                last=float(given["created"].max()), median_seconds=float(np.median(gaps)) if len(gaps) else None,
+                per_hour=labels / hours if hours > 0 and len(gaps) else None,
+            )
+        )  # fmt: skip
+    return sorted(found, key=lambda one: (-one.labels, one.name))

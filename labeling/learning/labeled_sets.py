@@ -10,11 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 from sqlmodel import col, func, select
 
+from labeling.classes import classes_of, is_choice, stands_for
 from labeling.db.engine import reading
 from labeling.db.schema import Item, Label
 from labeling.errors import Invalid
 from labeling.features.encoding import open_features
-from labeling.projects import classes_of
 from labeling.users import require
 from labeling.workspace import Workspace
 
@@ -63,9 +63,9 @@ def of_project(workspace: Workspace, actor_id: int, project_id: int, oracle: Ora
     features = np.empty((0, 0)) if matrix is None else matrix.array()
     with reading(workspace.engine) as session:
         name = require(session, actor_id, project_id).name
-        index = {
-            c.id: i for i, c in enumerate(classes_of(session, project_id)) if not c.retired and c.merged_into is None
-        }
+        classes = classes_of(session, project_id)
+        choosable = {c.id: i for i, c in enumerate(classes) if is_choice(c)}
+        index = {class_id: choosable[last] for class_id, last in stands_for(classes).items() if last in choosable}
         answer = Label.class_id if oracle == "labels" else Item.known_class_id
         query = select(Item.row, answer).where(Item.project_id == project_id, Item.row < len(features))
         if oracle == "labels":

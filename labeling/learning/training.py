@@ -3,6 +3,7 @@
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sqlmodel import Session, col, delete, func, insert, select, update
@@ -15,8 +16,11 @@ from labeling.db.schema import Job, JobState, ModelState, ModelVersion, QueueEnt
 from labeling.features.encoding import open_features
 from labeling.features.matrix import FeatureMatrix
 from labeling.features.prior import View, current_prior, open_view
+from labeling.learning.assessment import assess, is_due
 from labeling.learning.choice import Choice, choose
 from labeling.learning.head import PLAIN_STRENGTH, LinearHead, about_head, fit_head
+from labeling.learning.keywords import keywords_of
+from labeling.learning.predictions import PoolPredictions, pool_predictions, predict_pool, prune, what_changed
 from labeling.learning.ranking import Ranked, rank_pool
 from labeling.learning.snapshot import Snapshot, take_snapshot
 from labeling.learning.versions import live_model
@@ -58,8 +62,13 @@ def learn(workspace: Workspace, job: Job) -> None:
             view = _view_of(matrix, snapshot, Choice())
         features = matrix.array() if view is None else view.of(matrix)
         ranked = rank_pool(features, snapshot, head, seed=snapshot.annotation_seq)
+        beliefs = predict_pool(features, fitted.head, snapshot.class_ids, snapshot.open_rows) if fitted else None
+        trust: dict[str, Any] = {}
+        if fitted and beliefs and is_due(len(snapshot.targets), live.labels if live else 0):
+            trust = assess(features[snapshot.labeled], snapshot.targets, fitted.choice.strength, beliefs)
     used = live.id if fitted is None and head is not None and live is not None else None
-    _publish(workspace, job, snapshot, matrix, fitted, used, ranked, hindrance)
+    _publish(workspace, job, snapshot, matrix, fitted, beliefs, trust, used, ranked, hindrance)
+    prune(workspace, job.project_id)
 
 
 def sweep_heads(workspace: Workspace) -> None:
@@ -67,7 +76,9 @@ def sweep_heads(workspace: Workspace) -> None:
     with reading(workspace.engine) as session:
         named = set(session.exec(select(ModelVersion.path)).all())
     for path in workspace.head(".").glob("*"):
-        if path.with_suffix(".npz").name not in named and path.stat().st_mtime < time.time() - ORPHAN_SECONDS:
+        stem, _, kind = path.name.partition(".")
+        whole = f"{stem}.npz" in named and "partial" not in kind
+        if not whole and path.stat().st_mtime < time.time() - ORPHAN_SECONDS:
             path.unlink(missing_ok=True)
 
 
@@ -103,7 +114,8 @@ def _fit(matrix: FeatureMatrix, snapshot: Snapshot, live: ModelVersion | None) -
     if snapshot.settings.head == "logistic":
         head = fit_head(rows, targets, strength=PLAIN_STRENGTH)
         return Fitted(head, None, Choice(0.0, PLAIN_STRENGTH), seed, time.perf_counter() - began)
-    before = Choice(**live.hyperparameters) if live is not None else Choice()
+    seen_before = live is not None and live.feature_version == matrix.version  # of other features it says nothing
+    before = Choice(**live.hyperparameters) if live is not None and seen_before else Choice()
     _, prior = current_prior(matrix)
     choice = choose(lambda power: prior.see(rows, power), targets, before, seed=seed)
     head = fit_head(prior.see(rows, choice.power), targets, strength=choice.strength)
@@ -116,6 +128,8 @@ def _publish(
     snapshot: Snapshot,
     matrix: FeatureMatrix,
     fitted: Fitted | None,
+    beliefs: PoolPredictions | None,
+    trust: dict[str, Any],
     model_id: int | None,
     ranked: Ranked,
     hindrance: str,
@@ -125,7 +139,8 @@ def _publish(
     `model_id` is the version that the ranking was made with where no new one was fitted.
     """
     path: Path | None = None
-    if fitted is not None:
+    metrics: dict[str, Any] = {}
+    if fitted is not None and beliefs is not None:
         path = workspace.head(f"project-{snapshot.project_id}-{job.id}-{job.worker_id}.npz")
         about: dict[str, object] = {
             "class_ids": snapshot.class_ids,
@@ -134,12 +149,17 @@ def _publish(
             "labels": len(snapshot.targets),
         }
         fitted.head.save(path, about)
+        if known := keywords_of(matrix, fitted.head, fitted.view, snapshot.class_ids):
+            known.save(path)
+        beliefs.save(path)
+        before = live_model(workspace, snapshot.project_id)
+        metrics = {**what_changed(pool_predictions(workspace, before), beliefs), **trust}
     with writing(workspace.engine) as session:
         current = session.get(Job, job.id)
         if current is None or current.state is not JobState.RUNNING or current.worker_id != job.worker_id:
             return
         if fitted is not None and path is not None:
-            model_id = _new_version(session, snapshot, matrix, fitted, path.name)
+            model_id = _new_version(session, snapshot, matrix, fitted, path.name, metrics)
         ranking = Ranking(
             project_id=snapshot.project_id,
             model_version_id=model_id,
@@ -158,7 +178,14 @@ def _publish(
         jobs.finish(session, job, message=hindrance)
 
 
-def _new_version(session: Session, snapshot: Snapshot, matrix: FeatureMatrix, fitted: Fitted, path: str) -> int:
+def _new_version(
+    session: Session,
+    snapshot: Snapshot,
+    matrix: FeatureMatrix,
+    fitted: Fitted,
+    path: str,
+    metrics: dict[str, Any],
+) -> int:
     mine = col(ModelVersion.project_id) == snapshot.project_id
     session.exec(update(ModelVersion).where(mine).values(state=ModelState.RETIRED))
     newest = session.exec(select(func.max(ModelVersion.number)).where(mine)).one() or 0
@@ -176,6 +203,7 @@ def _new_version(session: Session, snapshot: Snapshot, matrix: FeatureMatrix, fi
         path=path,
         seconds=fitted.seconds,
         hyperparameters=asdict(fitted.choice),
+        metrics=metrics,
     )
     session.add(version)
     session.flush()

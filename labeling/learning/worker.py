@@ -1,8 +1,8 @@
 """The background worker: its own process, started with the application or by `askwise worker`.
 
-It takes one job at a time from the database, and beside it one simulation, which runs in processes of its own: a new
-model must not wait for it. Killing the worker at any instant loses nothing: what it had not published was never
-visible, and the jobs it held are taken up again.
+It takes one job at a time from the database, and beside it one import, and one simulation, which runs in processes of
+its own: a new model must not wait for either. Killing the worker at any instant loses nothing: what it had not
+published was never visible, and the jobs it held are taken up again.
 """
 
 import logging
@@ -25,7 +25,10 @@ from labeling.db.engine import writing
 from labeling.db.schema import Item, Job, JobKind, Worker
 from labeling.errors import AskwiseError
 from labeling.features.encoding import encode_project
-from labeling.intake.import_job import as_dict, in_words, run_import
+from labeling.intake import inbox
+from labeling.intake.import_job import in_words, run_import
+from labeling.intake.near_duplicates import link_near_duplicates
+from labeling.jobs import Cancelled
 from labeling.learning.simulation_job import run_simulation
 from labeling.learning.training import learn, sweep_heads
 from labeling.workspace import Workspace
@@ -36,7 +39,7 @@ POLL_ASIDE_SECONDS = 0.5
 BEAT_SECONDS = 1.0
 TURN_SECONDS = 5.0  # a long encoding gives way to a waiting model after this long
 
-ASIDE = frozenset({JobKind.SIMULATE})  # kinds of job that others do not wait for
+ASIDE = frozenset({JobKind.IMPORT, JobKind.SIMULATE})  # kinds of job that others do not wait for
 AT_ONCE = jobs.ALL - ASIDE
 
 log = logging.getLogger(__name__)
@@ -49,12 +52,18 @@ def run_worker(workspace: Workspace, stop: threading.Event) -> None:
     _give_way()
     jobs.reap(workspace)
     sweep_heads(workspace)
+    inbox.sweep(workspace)
     with _Heart(workspace, stop=stop) as heart:
-        # It polls less often: people who asked for a simulation are used to waiting.
-        aside = threading.Thread(target=_take_turns, args=(workspace, heart, stop, ASIDE, POLL_ASIDE_SECONDS))
-        aside.start()
+        # They poll less often: people who asked for an import or a simulation are used to waiting.
+        aside = [
+            threading.Thread(target=_take_turns, args=(workspace, heart, stop, {kind}, POLL_ASIDE_SECONDS))
+            for kind in ASIDE
+        ]
+        for thread in aside:
+            thread.start()
         _take_turns(workspace, heart, stop, AT_ONCE, POLL_SECONDS)
-        aside.join()
+        for thread in aside:
+            thread.join()
 
 
 def _take_turns(
@@ -120,23 +129,29 @@ def perform(workspace: Workspace, job: Job, heart: "_Heart") -> None:
 
 
 def _import(workspace: Workspace, job: Job, progress: Progress) -> None:
-    report = run_import(workspace, job, progress)
-    with writing(workspace.engine) as session:
-        jobs.finish(session, job, message=in_words(report), report=as_dict(report))
-        jobs.request(session, job.project_id, JobKind.ENCODE)
+    try:
+        ledger = run_import(workspace, job, progress)
+        with writing(workspace.engine) as session:
+            jobs.finish(session, job, message=in_words(ledger.report), report=ledger.as_dict())
+    finally:  # what went in is there to be labeled, however the import ended
+        with writing(workspace.engine) as session:
+            jobs.request(session, job.project_id, JobKind.ENCODE)
 
 
 def _encode(workspace: Workspace, job: Job, progress: Progress) -> None:
     began = time.monotonic()
-    matrix = encode_project(
-        workspace, job.project_id, progress=progress, cancelled=lambda: time.monotonic() - began > TURN_SECONDS
-    )
+
+    def over() -> bool:
+        return time.monotonic() - began > TURN_SECONDS
+
+    matrix = encode_project(workspace, job.project_id, progress=progress, cancelled=over)
     rows = matrix.rows if matrix is not None else 0
+    linked = not over() and link_near_duplicates(workspace, job.project_id, progress=progress, cancelled=over)
     with writing(workspace.engine) as session:
         items = session.exec(select(func.count()).select_from(Item).where(Item.project_id == job.project_id)).one()
         jobs.finish(session, job, message=f"{rows:,} of {items:,} items have features.")
         jobs.request(session, job.project_id, JobKind.TRAIN)
-        if rows < items:
+        if rows < items or not linked:
             jobs.request(session, job.project_id, JobKind.ENCODE)
 
 
@@ -161,10 +176,6 @@ _PERFORM: dict[JobKind, Callable[[Workspace, Job, Progress], None]] = {
 def _fail(workspace: Workspace, job: Job, sentence: str) -> None:
     with writing(workspace.engine) as session:
         jobs.finish(session, job, error=sentence)
-
-
-class Cancelled(Exception):
-    """A job was given up half done: it was stopped, or the worker was."""
 
 
 @dataclass

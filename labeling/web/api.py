@@ -18,7 +18,7 @@ from labeling.db.values import Id
 from labeling.delivery.media import media_file
 from labeling.errors import AskwiseError, Invalid, NotAllowed, NotFound
 from labeling.learning.status import Live, read_live, worker_heard
-from labeling.web.routes import classes, exports, grid, imports
+from labeling.web.routes import classes, exports, grid, imports, insights
 from labeling.web.routes.acting import Actor
 from labeling.workspace import Workspace
 
@@ -198,6 +198,6 @@ def create_api(workspace: Workspace) -> FastAPI:
         }
         return FileResponse(found.path, media_type=found.type, headers=headers)
 
-    for module in (imports, classes, grid, exports):
+    for module in (imports, classes, grid, insights, exports):
         module.add_routes(api, workspace)
     return api

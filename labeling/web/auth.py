@@ -6,6 +6,7 @@ is refused. The `Host` header is checked too, so that a page elsewhere cannot re
 
 import ipaddress
 import json
+import re
 from collections.abc import Iterable
 
 from anyio import to_thread
@@ -19,6 +20,8 @@ SIGN_IN = (
     "or use a browser on the machine that Askwise runs on."
 )
 FORWARDED = {"forwarded", "x-forwarded-for", "x-real-ip"}
+UPLOADS = re.compile(r"/api/v1/projects/\d+/uploads")  # where a file is the body; the header still keeps others out
+FILE_TYPES = {"application/octet-stream", "multipart/form-data"}
 SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
 
 
@@ -66,7 +69,8 @@ def _forged(scope: Scope, headers: dict[str, str]) -> str:
         return ""
     if headers.get("x-askwise") != "1":
         return "Every write needs the header `X-Askwise: 1`."
-    if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
+    sent = headers.get("content-type", "").partition(";")[0].strip().lower()
+    if sent != "application/json" and not (UPLOADS.fullmatch(scope["path"]) and sent in FILE_TYPES):
         return "Every write needs a JSON body (`Content-Type: application/json`)."
     return ""
 

@@ -34,6 +34,8 @@ from labeling.annotation.queue import Claim
 from labeling.db.engine import reading
 from labeling.db.schema import Annotation, Assignment, Item, JobState, Label, ModelVersion, Project, QueueEntry, Verdict
 from labeling.errors import NotFound
+from labeling.learning.predictions import pool_predictions
+from labeling.learning.screens import open_screen
 from labeling.learning.training import live_model
 from labeling.projects import update_settings
 from labeling.workspace import open_workspace
@@ -80,6 +82,7 @@ class Given:
     item: int
     lease: int
     changed: str | None = None
+    batch: str | None = None
 
 
 @dataclass
@@ -98,11 +101,10 @@ class Shift:
 class Labeling(RuleBasedStateMachine):
     """Several people label one small project, and a worker retrains, over a clock that the rules turn."""
 
-    def __init__(self, template: SmallProject, folder: Path) -> None:
+    def __init__(self, templates: dict[bool, SmallProject], folder: Path) -> None:
         super().__init__()
+        self.templates = templates
         self.root = Path(mkdtemp(dir=folder)) / "workspace"
-        shutil.copytree(template.workspace.root, self.root)
-        self.small = replace(template, workspace=not_waiting_for_the_disk(open_workspace(self.root)))
         self.now = 1_000_000_000.0
         self.overlap = 1
         self.leases: dict[int, Lease] = {}
@@ -110,9 +112,6 @@ class Labeling(RuleBasedStateMachine):
         self.undone: list[tuple[str, str | None]] = []
         self.ranked: list[int] = []
         self.versions = 0
-        with reading(self.small.workspace.engine) as session:
-            spread = select(Item.id).order_by(col(Item.content_hash))
-            self.spread_out = [i for i in session.exec(spread).all() if i is not None]
 
     def teardown(self) -> None:
         self.small.workspace.engine.dispose()
@@ -186,8 +185,20 @@ class Labeling(RuleBasedStateMachine):
 
     # What people, the clock and the worker do
 
-    @initialize(overlap=st.sampled_from([1, 2]))
-    def begin(self, overlap: int) -> None:
+    @initialize(overlap=st.sampled_from([1, 2]), learned=st.booleans())
+    def begin(self, overlap: int, learned: bool) -> None:
+        template = self.templates[learned]
+        shutil.copytree(template.workspace.root, self.root)
+        self.small = replace(template, workspace=not_waiting_for_the_disk(open_workspace(self.root)))
+        self.versions = int(learned)
+        with reading(self.small.workspace.engine) as session:
+            spread = select(Item.id).order_by(col(Item.content_hash))
+            self.spread_out = [i for i in session.exec(spread).all() if i is not None]
+            self.ranked = list(session.exec(select(QueueEntry.item_id).order_by(col(QueueEntry.position))).all())
+            for a in session.exec(select(Annotation)).all():
+                assert a.assignment_id is not None
+                sent = Answer(event_id=a.id, verdict="label", class_id=a.class_id)
+                self.given[a.id] = Given(sent, a.user_id, a.item_id, a.assignment_id)
         self.overlap = overlap
         update_settings(self.small.workspace, self.small.owner, self.small.id, {"overlap": overlap})
 
@@ -305,6 +316,81 @@ class Labeling(RuleBasedStateMachine):
         else:
             assert (undone.status, undone.claim) == ("refused", None)
 
+    @rule(person=PERSON, index=st.sampled_from([None, 0, 1]), count=st.integers(1, 3), client=TAB, said=WORDS)
+    def screen(self, person: int, index: int | None, count: int, client: str, said: list[Said]) -> None:
+        """Open a screen of what the model believes is one class, and answer as many as there are words for, as one."""
+        user, class_id = self.user(person), None if index is None else self.small.classes[index]
+        made = open_screen(self.small.workspace, user, self.small.id, class_id, count, client=client, now=self.now)
+        expected = self.screen_of(user, class_id, count)
+        assert [claim.item.id for claim in made.claims] == expected
+        assert bool(made.why) == (not expected)
+        for claim in made.claims:
+            self.note(claim, user, client)
+        batch = new_event()
+        pairs = [
+            (claim, self.answer(words, assignment_id=claim.assignment_id, token=claim.token, batch=batch))
+            for claim, words in zip(made.claims, said, strict=False)
+        ]
+        outcomes = answers.submit(self.small.workspace, user, [answer for _, answer in pairs], now=self.now)
+        for (claim, sent), outcome in zip(pairs, outcomes, strict=True):
+            nameless = sent.verdict == "label" and sent.class_id is None
+            assert outcome.status == ("refused" if nameless else "saved")
+            if not nameless:
+                self.leases[claim.assignment_id].state = "answered"
+                self.close(user, claim.item.id)
+                self.given[sent.event_id] = Given(sent, user, claim.item.id, claim.assignment_id, batch=batch)
+
+    def screen_of(self, user: int, class_id: int | None, count: int) -> list[int]:
+        """The items that a screen should have."""
+        made = pool_predictions(self.small.workspace, live_model(self.small.workspace, self.small.id))
+        if made is None:
+            return []
+        rows = sorted(range(len(self.small.items)), key=lambda row: made.confidence[row])
+        doubtful = [(self.small.items[row], made.class_ids[made.classes[row]]) for row in rows]
+        still = Counter(believed for item, believed in doubtful if len(self.votes(item)) < self.overlap)
+        wanted = [class_id] if class_id else sorted(still, key=lambda each: (-still[each], each))
+        open_now = self.open_to(user)
+        screens = ([item for item, b in doubtful if b == each and item in open_now] for each in wanted)
+        return next((screen[:count] for screen in screens if screen), [])
+
+    @precondition(lambda self: any(given.batch for given in self.given.values()))
+    @rule(pick=PICK, client=TAB, actor=ACTOR)
+    def undo_screen(self, pick: int, client: str, actor: int | None) -> None:
+        batch = self.some([given.batch for given in self.given.values() if given.batch], pick)
+        screen = {event: given for event, given in self.given.items() if given.batch == batch}
+        owner = next(iter(screen.values())).user
+        user = owner if actor is None else self.user(actor)
+        if user != owner:
+            with pytest.raises(NotFound):
+                answers.undo_batch(self.small.workspace, user, batch, client=client, now=self.now)
+            return
+        undone = answers.undo_batch(self.small.workspace, user, batch, client=client, now=self.now)
+        if any(self.corrected(given) for given in screen.values()):
+            assert (undone.status, undone.claims) == ("refused", [])
+            return
+        standing = [event for event, given in screen.items() if given.changed is None]
+        assert undone.status == ("undone" if standing else "repeated")
+        for event in standing:
+            self.given[event].changed = "undo None"
+            self.undone.append((event, None))
+        claims = {claim.item.id: claim for claim in undone.claims}
+        for event, given in screen.items():
+            held = self.live(given.item, of=user)
+            new = not held and event in standing and self.has_room(given.item, user)
+            assert (given.item in claims) == bool(held or new)
+            if new:
+                self.note(claims[given.item], user, client)
+            elif held:
+                assert [claims[given.item].assignment_id] == held
+
+    def corrected(self, given: Given) -> bool:
+        """Whether a correction of this answer stands."""
+        while given.changed in self.given:
+            given = self.given[given.changed]
+            if given.changed is None:
+                return True
+        return False
+
     @rule(person=PERSON, named=st.one_of(st.none(), PICKS))
     def renew(self, person: int, named: list[int] | None) -> None:
         """Renew all leases that run, or the named ones; lapsed ones come back while their item has room."""
@@ -395,25 +481,36 @@ class Labeling(RuleBasedStateMachine):
 
 
 @pytest.fixture(scope="module")
-def template(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallProject]:
-    """A project with features, made once: each story begins with a copy of its workspace."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("ASKWISE_DATABASE_URL", raising=False)
-        workspace = open_workspace(tmp_path_factory.mktemp("template") / "workspace")
-    small = SmallProject.make(
-        workspace, items=ITEMS, people=PEOPLE, strategy="least_confident", lease_seconds=int(LEASE_SECONDS)
-    )
-    small.add_features(np.random.default_rng(0).normal(size=(ITEMS, 2)).astype(np.float32))
-    workspace.engine.dispose()
-    yield small
+def templates(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[bool, SmallProject]]:
+    """Projects with features, made once: each story begins with a copy of the workspace of one.
+
+    In the one that has learned, the owner has answered two more items, and a model has learned from that.
+    """
+    made = {}
+    for learned in (False, True):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.delenv("ASKWISE_DATABASE_URL", raising=False)
+            workspace = open_workspace(tmp_path_factory.mktemp("template") / "workspace")
+        items = ITEMS + 2 * learned
+        small = SmallProject.make(
+            workspace, items=items, people=PEOPLE, strategy="least_confident", lease_seconds=int(LEASE_SECONDS)
+        )
+        small.add_features(np.random.default_rng(0).normal(size=(items, 2)).astype(np.float32))
+        if learned:
+            for item, class_id in zip(small.items[ITEMS:], small.classes, strict=True):
+                small.answer(small.owner, item, class_id)
+            small.learn()
+        workspace.engine.dispose()
+        made[learned] = small
+    yield made
 
 
 def test_people_and_worker_in_any_order_agree_with_plain_dictionaries(
-    template: SmallProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    templates: dict[bool, SmallProject], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.delenv("ASKWISE_DATABASE_URL", raising=False)
     run_state_machine_as_test(
-        lambda: Labeling(template, tmp_path),
+        lambda: Labeling(templates, tmp_path),
         settings=settings(
             max_examples=EXAMPLES, stateful_step_count=STEPS, deadline=None,
             suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],

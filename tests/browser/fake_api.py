@@ -38,6 +38,13 @@ class Pool:
     delay: dict[str, float] = field(default_factory=dict)
     fail: dict[str, int] = field(default_factory=dict)  # how many times more
     refuse: int = 0
+    text: str = TEXT
+    repeat: int = 1  # of the text
+    keywords: list[str] = field(default_factory=list)
+    fields: dict[str, Any] = field(default_factory=dict)
+    shown_first: int | None = None
+    schema: list[dict[str, Any]] = field(default_factory=list)  # the classes as they are now, where they were changed
+    schema_version: int = 1
     started: str = ""
     ranking: int = 1
     leases: dict[int, dict[str, Any]] = field(default_factory=dict)  # assignment id -> lease
@@ -61,6 +68,7 @@ class Pool:
             "ranked": time.time(),
             "learning": bool(self.ranked_every) and labels % 4 != 0,
             "message": "",
+            "schema_version": self.schema_version,
         }
 
     def lease(self, item: int, client: str) -> dict[str, Any]:
@@ -77,10 +85,8 @@ class Pool:
     def claim(self, assignment: int) -> dict[str, Any]:
         lease = self.leases[assignment]
         item, ranking = lease["item"], lease["ranking"]
-        pictured = self.kind in ("digits", "photos")
-        fields = (
-            {"Site": "Harbour", "Depth (m)": 4.5, "Remark": TEXT, "Checked": None} if self.kind == "fields" else None
-        )
+        pictured = self.kind in ("digits", "photos", "large")
+        fields = {"Site": "Harbour", "Depth (m)": 4.5, "Remark": TEXT, "Checked": None, **self.fields}
         return {
             "assignment_id": assignment,
             "token": lease["token"],
@@ -88,14 +94,16 @@ class Pool:
             "item": {
                 "id": item,
                 "external_id": f"{self.kind}-{item:04}",
-                "text": TEXT if self.kind == "text" else None,
-                "fields": fields,
+                "text": self.text * self.repeat if self.kind == "text" else None,
+                "fields": fields if self.kind == "fields" else None,
+                "shown_first": self.shown_first,
             },
             "media_url": f"/api/v1/items/{item}/media?pool={self.started}" if pictured else None,
             "reason": "strategy",
             "why": "torn between 3 and 8" if ranking > 1 else "a typical item",
             "utility": 0.9,
             "suggestion": {"class_id": 100 + item % self.classes, "confidence": 0.54} if ranking > 1 else None,
+            "keywords": self.keywords,
             "model_version": ranking if ranking > 1 else None,
             "ranking": ranking,
         }
@@ -150,6 +158,11 @@ async def state() -> dict[str, Any]:
     }
 
 
+@api.get("/projects/1")
+async def project() -> dict[str, Any]:
+    return {"classes": pool.schema, "guidelines": "As the classes are now.", "live": pool.live()}
+
+
 @api.post("/projects/1/claims")
 async def claims(body: dict[str, Any]) -> dict[str, Any]:
     for assignment in body["release"]:
@@ -176,6 +189,8 @@ def save(answer: dict[str, Any]) -> dict[str, Any]:
     if pool.refuse > 0:
         pool.refuse -= 1
         return {"event_id": event_id, "status": "refused", "why": "This item has been answered by somebody else."}
+    if pool.schema and answer["verdict"] == "label" and answer["class_id"] not in [each["id"] for each in pool.schema]:
+        return {"event_id": event_id, "status": "refused", "why": "The class was retired; choose another."}
     lease = pool.leases.get(answer["assignment_id"], NO_LEASE)
     if lease["token"] != answer["token"] or lease["state"] != "leased":
         return {"event_id": event_id, "status": "refused", "why": "This item was given back."}
@@ -223,12 +238,13 @@ async def media(item: int) -> Response:
     if pool.kind == "digits":
         image = Image.fromarray((255 - DIGITS.images[item] * 15.9).astype("uint8"))
     else:
-        row, column = np.mgrid[0:384, 0:512]
+        height, width = (1536, 2048) if pool.kind == "large" else (384, 512)
+        row, column = np.mgrid[0:height, 0:width]
         image = Image.fromarray(
-            np.stack([row * 255 // 384, column // 2, (row + column + 40 * item) % 256], 2).astype("uint8")
+            np.stack([row * 255 // height, column * 255 // width, (row + column + 40 * item) % 256], 2).astype("uint8")
         )
     png = BytesIO()
-    image.save(png, "PNG")
+    image.save(png, "PNG", compress_level=1)
     return Response(png.getvalue(), media_type="image/png")
 
 

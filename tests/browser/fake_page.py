@@ -25,6 +25,10 @@ elif kind == "letters":
 else:
     names = WORDS if kind == "words" else [f"{word} {number}" for number in range(1, 6) for word in WORDS]
     classes = [{"id": 100 + i, "name": name, "key": None} for i, name in enumerate(names)]
+if "about" in st.query_params:
+    for each in classes:
+        about = {"colour": "#d62728", "description": f"What is called {each['name']}.", "examples": [3, 4]}
+        each.update(about)
 guidelines = GUIDELINES
 if "input" in st.query_params:
     guidelines += st.text_input("Elsewhere")

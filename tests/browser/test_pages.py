@@ -116,7 +116,7 @@ def test_the_first_visit_may_be_to_any_page(browser: Browser, demo: Served, tmp_
 def test_new_answers_move_the_charts_without_drawing_them_anew(visit: Visit, demo: Served) -> None:
     visit.open("insights")
     page = visit.page
-    expect(page.locator("svg.marks")).to_have_count(3)
+    expect(page.locator("svg.marks")).to_have_count(2)
     page.wait_for_timeout(3500)  # a refresh
     page.evaluate(WATCH_FOR_REDRAWING)
     labels = page.get_by_test_id("stMetric").first.get_by_test_id("stMetricValue")
@@ -167,14 +167,14 @@ def test_a_newcomer_makes_a_project_fills_it_and_labels_it(visit: Visit, demo: S
     page.get_by_role("button", name="Create project").click()
     zipped = {"name": "pool.zip", "mimeType": "application/zip", "buffer": pool_of_noise(30)}
     page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files([zipped])  # type: ignore[list-item]
-    page.get_by_role("dialog").get_by_role("button", name="Import", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Import 31 images").click()
     report = page.get_by_text("Last import: 30 added, 1 refused")
     report.click()
     with page.expect_download() as download:
-        page.get_by_role("button", name="Refused files (CSV)").click()
+        page.get_by_role("link", name="Everything refused (CSV)").click()
     assert "notes.txt" in Path(download.value.path()).read_text(encoding="utf-8")
     page.wait_for_timeout(2500)  # a refresh leaves the report open
-    expect(page.get_by_role("button", name="Refused files (CSV)")).to_be_visible()
+    expect(page.get_by_role("link", name="Everything refused (CSV)")).to_be_visible()
     page.get_by_role("button", name="Label", exact=True).last.click()
     expect(page.get_by_text("0 of 30 labeled")).to_be_visible()
 

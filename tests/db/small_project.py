@@ -14,11 +14,12 @@ from labeling import jobs
 from labeling.annotation import answers, queue
 from labeling.annotation.answers import Answer
 from labeling.annotation.queue import Claim
+from labeling.classes import classes_of
 from labeling.db.engine import reading, writing
 from labeling.db.schema import Item, Job, JobKind, User
 from labeling.features.matrix import FeatureMatrix
 from labeling.learning.training import learn
-from labeling.projects import classes_of, create_project
+from labeling.projects import create_project
 from labeling.workspace import Workspace
 
 

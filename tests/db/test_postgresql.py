@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from sqlmodel import func, select
 
-from labeling import projects, users
+from labeling import classes, projects, users
 from labeling.annotation import answers, queue
 from labeling.annotation.answers import Answer
 from labeling.db import migrations
@@ -47,7 +47,7 @@ def test_people_at_once_never_get_the_same_item_and_every_answer_is_kept_once(wo
         for person in people:
             users.grant(session, project, person.id or 0, users.Role.ANNOTATOR)
         session.add_all(Item(project_id=project, external_id=f"{n}", content_hash=f"{n:04}", row=n) for n in range(60))
-        wren = projects.classes_of(session, project)[0].id
+        wren = classes.classes_of(session, project)[0].id
 
     def label_all(person: int) -> int:
         saved = 0

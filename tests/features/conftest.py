@@ -1,21 +1,27 @@
-"""A project with images, without the way they came in."""
+"""A project with items of any kind, without the way they came in."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
-from io import BytesIO
 
 import pytest
 from PIL import Image
 
 from labeling.db.engine import writing
-from labeling.db.schema import Item, Project
+from labeling.db.schema import Item, Membership, Project, Role, User
+from labeling.features import patches
+from labeling.features.base import Content
+from labeling.projects import settings_of
 from labeling.workspace import Workspace
+from tests.features.contents import encoded
 
 
-def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
-    out = BytesIO()
-    image.save(out, kind)
-    return out.getvalue()
+@pytest.fixture(scope="session", autouse=True)
+def few_patches() -> Iterator[None]:
+    """Learn from fewer patches, which takes a moment and not seconds."""
+    with pytest.MonkeyPatch.context() as patched:
+        for name, value in {"CENTRES": 40, "LEARNED_FROM": 3000, "ROUNDS": 2}.items():
+            patched.setattr(patches, name, value)
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -24,30 +30,71 @@ def encode() -> Callable[..., bytes]:
 
 
 @pytest.fixture
-def project(workspace: Workspace) -> int:
+def owner(workspace: Workspace) -> int:
+    with writing(workspace.engine) as session:
+        user = User(name="ada")
+        session.add(user)
+    assert user.id is not None
+    return user.id
+
+
+@pytest.fixture
+def project(workspace: Workspace, owner: int) -> int:
     with writing(workspace.engine) as session:
         made = Project(name="pictures")
         session.add(made)
-    assert made.id is not None
+        session.flush()
+        assert made.id is not None
+        session.add(Membership(project_id=made.id, user_id=owner, role=Role.OWNER))
     return made.id
 
 
 @pytest.fixture
-def add_images(workspace: Workspace, project: int) -> Callable[..., None]:
-    """Add images as items, from row `first` on."""
+def choose(workspace: Workspace, project: int) -> Callable[[str], None]:
+    """Choose the project's encoder."""
 
-    def add(images: list[Image.Image], first: int = 0) -> None:
-        items = []
-        for row, image in enumerate(images, start=first):
-            data = encoded(image)
-            content_hash = sha256(data).hexdigest()
-            path = workspace.media(content_hash)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(data)
-            items.append(
-                Item(project_id=project, external_id=f"i{row}", content_hash=content_hash, media=content_hash, row=row)
+    def set_it(encoder: str) -> None:
+        with writing(workspace.engine) as session:
+            found = session.get_one(Project, project)
+            found.settings = (
+                settings_of(found).model_copy(update={"encoder": encoder}).model_dump(exclude_defaults=True)
             )
+
+    return set_it
+
+
+@pytest.fixture
+def add(workspace: Workspace, project: int) -> Callable[..., None]:
+    """Add items, from row `first` on, called i0, i1 and so on."""
+
+    def add_them(contents: Sequence[Content], first: int = 0) -> None:
+        items = []
+        for row, content in enumerate(contents, start=first):
+            media = None
+            if isinstance(content.image, bytes):
+                media = sha256(content.image).hexdigest()
+                path = workspace.media(media)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content.image)
+            said = media or sha256(repr((content.text, content.fields)).encode()).hexdigest()
+            fields = None if content.fields is None else dict(content.fields)
+            items.append(
+                Item(
+                    project_id=project, external_id=f"i{row}", content_hash=said, media=media, text=content.text,
+                    fields=fields, row=row,
+                )
+            )  # fmt: skip
         with writing(workspace.engine) as session:
             session.add_all(items)
 
-    return add
+    return add_them
+
+
+@pytest.fixture
+def add_images(add: Callable[..., None]) -> Callable[..., None]:
+    """Add images as items, from row `first` on."""
+
+    def add_them(images: list[Image.Image], first: int = 0) -> None:
+        add([Content(image=encoded(image)) for image in images], first)
+
+    return add_them

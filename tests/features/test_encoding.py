@@ -1,5 +1,6 @@
 """A project's matrix: filled in row order, gone on with, and right after a kill."""
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -15,12 +16,22 @@ from sqlmodel import select
 from labeling.db.engine import writing
 from labeling.db.schema import Item
 from labeling.errors import Invalid, NotFound
-from labeling.features import encoding, pixels
-from labeling.features.encoding import encode_project, encoder_of, open_features
+from labeling.features import pixels
+from labeling.features.base import Content
+from labeling.features.encoding import encode_project, encoder_for, encoder_of, open_features
+from labeling.features.hog import Hog
 from labeling.features.pixels import Pixels
+from labeling.features.tfidf import Tfidf
 from labeling.workspace import Workspace
+from tests.features.contents import rows, sentences, shapes
 
 ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(autouse=True)
+def pixels_unless_told(choose: Callable[[str], None]) -> None:
+    """Vectors that can be read: pixel by pixel."""
+    choose("pixels")
 
 
 def grays(n: int, first: int = 0) -> list[Image.Image]:
@@ -45,7 +56,7 @@ def test_a_project_without_items_has_no_features(workspace: Workspace, project: 
 
 
 def test_rows_of_the_matrix_are_rows_of_the_items(workspace: Workspace, project: int, add_images, monkeypatch):
-    monkeypatch.setattr(encoding, "CHUNK", 4)
+    monkeypatch.setattr(Pixels, "chunk", 4)
     add_images(grays(10))
     seen: list[tuple[float, str]] = []
     matrix = encode_project(workspace, project, progress=lambda *args: seen.append(args))
@@ -87,7 +98,7 @@ def test_projects_have_matrices_of_their_own(workspace: Workspace, project: int,
 
 
 def test_a_cancelled_run_keeps_what_is_done(workspace: Workspace, project: int, add_images, monkeypatch):
-    monkeypatch.setattr(encoding, "CHUNK", 4)
+    monkeypatch.setattr(Pixels, "chunk", 4)
     add_images(grays(10))
     answers = iter([False, True])
     matrix = encode_project(workspace, project, cancelled=lambda: next(answers))
@@ -120,17 +131,18 @@ def test_an_image_that_is_lost_is_named(workspace: Workspace, project: int, add_
     assert matrix is not None and counted(matrix.array()) == list(range(4))
 
 
-def test_an_item_without_an_image_is_named(workspace: Workspace, project: int):
+def test_an_item_of_another_kind_is_named(workspace: Workspace, project: int, add_images):
+    add_images(grays(2))
     with writing(workspace.engine) as session:
-        session.add(Item(project_id=project, external_id="words", content_hash="0", text="some words", row=0))
-    with pytest.raises(Invalid, match="“words” has no image"):
+        session.add(Item(project_id=project, external_id="words", content_hash="0", text="some words", row=2))
+    with pytest.raises(Invalid, match="“words” has no image, and this project's encoder “pixels” only knows images"):
         encode_project(workspace, project)
 
 
 def test_features_of_an_older_code_serve_until_the_new_ones_have_caught_up(
     workspace: Workspace, project: int, add_images, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(encoding, "CHUNK", 4)
+    monkeypatch.setattr(Pixels, "chunk", 4)
     add_images(grays(8))
     old = encode_project(workspace, project)
     monkeypatch.setattr(pixels, "CODE", 2)
@@ -143,12 +155,126 @@ def test_features_of_an_older_code_serve_until_the_new_ones_have_caught_up(
     assert new is not None and live is not None and live.version == new.version != old.version
 
 
+KINDS = {"patches": shapes(2 * 16), "hog": shapes(2 * 16, side=10), "tfidf": sentences(2 * 16), "table": rows(2 * 16)}
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_the_best_encoder_for_a_kind_of_item_is_the_default(workspace: Workspace, project: int, add, choose, name: str):
+    choose("auto")
+    add(KINDS[name])
+    matrix = encode_project(workspace, project)
+    assert matrix is not None and matrix.layout.encoder == name and matrix.rows == 32
+    assert encoder_for(workspace, project) is type(encoder_of(matrix))
+    assert np.allclose(matrix.array(), encoder_of(matrix).encode(KINDS[name]), atol=1e-5)
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_what_was_learned_serves_items_that_come_later(workspace: Workspace, project: int, add, choose, name: str):
+    choose("auto")
+    add(KINDS[name][:20])
+    first = encode_project(workspace, project)
+    add(KINDS[name][20:], first=20)
+    second = encode_project(workspace, project)
+    assert first is not None and second is not None
+    assert (second.version, second.rows) == (first.version, 32)
+    assert np.allclose(second.array(), encoder_of(first).encode(KINDS[name]), atol=1e-5)
+
+
+def test_a_pool_that_has_grown_much_is_learned_from_again_and_the_old_features_serve_meanwhile(
+    workspace: Workspace, project: int, add, choose, monkeypatch: pytest.MonkeyPatch
+):
+    choose("tfidf")
+    monkeypatch.setattr(Tfidf, "chunk", 4)
+    items = sentences(44)
+    add(items[:10])
+    old = encode_project(workspace, project)
+    add(items[10:39], first=10)
+    still = encode_project(workspace, project)
+    assert old is not None and still is not None and still.version == old.version
+    add(items[39:], first=39)
+    answers = iter([False] * 3 + [True])
+    encode_project(workspace, project, cancelled=lambda: next(answers))
+    live = open_features(workspace, project)
+    assert live is not None and (live.version, live.rows) == (old.version, 39)
+    new = encode_project(workspace, project)
+    live = open_features(workspace, project)
+    assert new is not None and live is not None
+    assert live.version == new.version != old.version and new.layout.learned_from == 44
+    again = encode_project(workspace, project)
+    assert again is not None and again.layout == new.layout
+
+
+def test_a_pool_large_enough_to_learn_from_is_learned_from_once(
+    workspace: Workspace, project: int, add, choose, monkeypatch: pytest.MonkeyPatch
+):
+    choose("tfidf")
+    monkeypatch.setattr(Tfidf, "sample", 8)
+    items = sentences(48)
+    add(items[:10])
+    first = encode_project(workspace, project)
+    add(items[10:], first=10)
+    second = encode_project(workspace, project)
+    assert first is not None and second is not None and second.version == first.version
+
+
+def test_a_pool_that_grew_without_news_keeps_its_features(workspace: Workspace, project: int, add, choose):
+    choose("table")
+    row = Content(fields={"size": 1, "colour": "red"})
+    add([row] * 3)
+    first = encode_project(workspace, project)
+    add([row] * 20, first=3)
+    second = encode_project(workspace, project)
+    assert first is not None and second is not None
+    assert (second.version, second.rows, second.layout.learned_from) == (first.version, 23, 23)
+
+
+def test_the_features_of_another_encoder_serve_until_the_chosen_ones_have_caught_up(
+    workspace: Workspace, project: int, add_images, choose, monkeypatch: pytest.MonkeyPatch
+):
+    def served() -> str:
+        live = open_features(workspace, project)
+        return live.layout.encoder if live else ""
+
+    add_images(grays(8))
+    encode_project(workspace, project)
+    choose("hog")
+    monkeypatch.setattr(Hog, "chunk", 4)
+    answers = iter([False, True])
+    encode_project(workspace, project, cancelled=lambda: next(answers))
+    assert served() == "pixels"
+    encode_project(workspace, project)
+    assert served() == "hog"
+    choose("pixels")
+    assert served() == "pixels"
+
+
+def test_what_an_encoder_learned_is_missed_in_plain_words(workspace: Workspace, project: int, add, choose):
+    choose("tfidf")
+    add(sentences(5))
+    matrix = encode_project(workspace, project)
+    assert matrix is not None
+    for damage in (b"", b"PK\3\4", None):
+        path = matrix.folder / "encoder.npz"
+        path.unlink() if damage is None else path.write_bytes(damage)
+        with pytest.raises(Invalid, match="What the encoder learned at"):
+            encoder_of(matrix)
+
+
+def test_the_time_left_is_told(workspace: Workspace, project: int, add_images, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(Pixels, "chunk", 4)
+    add_images(grays(6))
+    seen: list[str] = []
+    encode_project(workspace, project, progress=lambda _, words: seen.append(words))
+    assert re.fullmatch(r"4 of 6 images encoded, [\d,]+ a second, \d+ s left", seen[0])
+
+
 ENCODE = """
     import sys
     sys.path.insert(0, {root!r})
     from labeling.features import encoding
     from labeling.workspace import open_workspace
-    encoding.CHUNK = 10
+    for encoder in encoding.ENCODERS.values():
+        encoder.chunk = 10
     encoding.encode_project(open_workspace({workspace!r}), {project}, progress=lambda *_: print("+", flush=True))
 """
 
@@ -162,6 +288,26 @@ def encoding_elsewhere(workspace: Workspace, project: int) -> Callable[[], "subp
         return subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True)
 
     return start
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("name", ["patches", "tfidf", "table"])
+def test_what_is_learned_from_the_pool_survives_kills(
+    workspace: Workspace, project: int, add, choose, encoding_elsewhere, name: str
+):
+    """Killed before, while and after it learned, and in the middle of chunks: every row is of one encoder."""
+    items = {"patches": shapes(300), "tfidf": sentences(300), "table": rows(300)}[name]
+    choose(name)
+    add(items)
+    for chunks, pause in ((0, 0.5), (0, 2.0), (1, 0.0), (3, 0.002), (5, 0.005)):
+        with encoding_elsewhere() as process:
+            for _ in range(chunks + (chunks > 0)):  # the first says that it learns, where it does
+                process.stdout.readline()
+            time.sleep(pause)
+            process.kill()
+    matrix = encode_project(workspace, project)
+    assert matrix is not None and matrix.rows == 300
+    assert np.allclose(matrix.array(), encoder_of(matrix).encode(items), atol=1e-4)
 
 
 @pytest.mark.faults

@@ -1,5 +1,6 @@
 """Imports into a project: what goes in, what is refused by name, and what happens when it is done again, or at once."""
 
+import re
 import subprocess
 import sys
 import textwrap
@@ -7,9 +8,11 @@ import time
 import zipfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -19,12 +22,19 @@ from labeling.db.engine import reading, writing
 from labeling.db.schema import Event, Item, LabelClass, Membership, Project, Role, User
 from labeling.errors import Invalid, NotAllowed, NotFound
 from labeling.intake import importer
-from labeling.intake.importer import ImportReport, import_images
-from labeling.intake.sources import Entry, Source
+from labeling.intake.importer import ImportReport, import_records
+from labeling.intake.records import Record, Source
+from labeling.intake.sources import open_source
 from labeling.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
 Encode = Callable[..., bytes]
+
+
+def import_images(workspace: Workspace, project: int, source: Path | Source, **how: Any) -> ImportReport:
+    """Import a source, or what lies at a path."""
+    with nullcontext(source) if isinstance(source, Source) else open_source(source) as opened:
+        return import_records(workspace, project, opened, **how)
 
 
 def items_of(workspace: Workspace, project: int) -> list[Item]:
@@ -42,12 +52,17 @@ def shades(encode: Encode) -> Callable[..., Source]:
     """A source of n gray images, each of its own shade."""
 
     def make(n: int, prefix: str = "s", start: int = 0) -> Source:
-        def entry(i: int) -> Entry:
-            return Entry(f"{prefix}{i}", None, lambda: encode(Image.new("RGB", (2, 2), (i % 256, i // 256, start))))
+        def record(i: int) -> Record:
+            return Record(f"{prefix}{i}", read=lambda: encode(Image.new("RGB", (2, 2), (i % 256, i // 256, start))))
 
-        return Source([entry(i) for i in range(n)])
+        return Source("image", [record(i) for i in range(n)], n)
 
     return make
+
+
+def together(*sources: Source) -> Source:
+    records = [record for source in sources for record in source.records]
+    return Source(sources[0].kind, records, len(records))
 
 
 def test_bad_files_are_reported_by_name_and_the_others_go_in(
@@ -72,7 +87,7 @@ def test_bad_files_are_reported_by_name_and_the_others_go_in(
     for project_id, path in ((project, pool), (other.id, archive)):
         report = import_images(workspace, project_id, path, actor_id=owner)
         assert (report.added, report.duplicates) == (len(good_files), 0)
-        refused = dict(report.refused)
+        refused = {name: why for name, _, why in report.refused}
         assert set(refused) == {f"bad/{name}" for name in bad_files}
         for name, (_, part) in bad_files.items():
             assert part in refused[f"bad/{name}"]
@@ -119,8 +134,9 @@ def test_importing_again_adds_nothing(
 
 def test_the_same_content_under_another_name_is_a_duplicate(workspace: Workspace, project: int, owner: int, shades):
     one, two = shades(3), shades(3, prefix="other")
-    both = Source([*one.entries, *two.entries])
-    assert import_images(workspace, project, both, actor_id=owner) == ImportReport(added=3, duplicates=3)
+    report = import_images(workspace, project, together(one, two), actor_id=owner)
+    assert (report.read, report.added, report.duplicates) == (6, 3, 3)
+    assert report.equal == [(f"other{i}", None, f"s{i}") for i in range(3)]
 
 
 def test_other_content_under_a_known_name_is_refused_and_not_lost_silently(
@@ -129,8 +145,8 @@ def test_other_content_under_a_known_name_is_refused_and_not_lost_silently(
     import_images(workspace, project, shades(3), actor_id=owner)
     report = import_images(workspace, project, shades(4, start=9), actor_id=owner)
     assert (report.added, report.duplicates) == (1, 0)
-    assert [name for name, _ in report.refused] == ["s0", "s1", "s2"]
-    assert "other content is already in the project" in report.refused[0][1]
+    assert [refused.name for refused in report.refused] == ["s0", "s1", "s2"]
+    assert "other content is already in the project" in report.refused[0].why
 
 
 def test_a_stored_image_that_went_missing_is_put_back_by_importing_again(
@@ -147,11 +163,12 @@ def test_a_stored_image_that_went_missing_is_put_back_by_importing_again(
 def test_rows_go_on_over_batches_and_imports_and_projects_count_for_themselves(
     workspace: Workspace, project: int, owner: int, shades, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(importer, "BATCH_FILES", 4)
+    monkeypatch.setitem(importer.BATCH_RECORDS, "image", 4)
     seen: list[tuple[float, str]] = []
     report = import_images(workspace, project, shades(10), actor_id=owner, progress=lambda *args: seen.append(args))
     assert report.added == 10
-    assert seen == [(0.4, "4 of 10 files"), (0.8, "8 of 10 files"), (1.0, "10 of 10 files")]
+    assert [share for share, _ in seen] == [0.4, 0.8, 1.0]
+    assert re.fullmatch(r"4 of 10 images, [\d,]+ a second", seen[0][1])
     import_images(workspace, project, shades(5, prefix="t", start=1), actor_id=owner)
     items = items_of(workspace, project)
     assert [item.row for item in items] == list(range(15))
@@ -161,7 +178,7 @@ def test_rows_go_on_over_batches_and_imports_and_projects_count_for_themselves(
 def test_a_cancelled_import_keeps_what_went_in_and_can_go_on(
     workspace: Workspace, project: int, owner: int, shades, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(importer, "BATCH_FILES", 4)
+    monkeypatch.setitem(importer.BATCH_RECORDS, "image", 4)
     answers = iter([False, True])
     report = import_images(workspace, project, shades(10), actor_id=owner, cancelled=lambda: next(answers))
     assert (report.added, report.cancelled) == (4, True)
@@ -197,7 +214,7 @@ def test_an_import_is_in_the_audit_log(workspace: Workspace, project: int, owner
     with reading(workspace.engine) as session:
         event = session.exec(select(Event).where(Event.kind == "import")).one()
     assert (event.user_id, event.project_id) == (owner, project)
-    assert event.detail == {"job": None, "added": 2, "duplicates": 0, "refused": 0}
+    assert event.detail == {"job": None, "added": 2, "duplicates": 0, "refused": 0, "labeled": 0}
 
 
 def test_an_unreadable_source_changes_nothing(workspace: Workspace, project: int, owner: int, tmp_path: Path):
@@ -207,10 +224,10 @@ def test_an_unreadable_source_changes_nothing(workspace: Workspace, project: int
 
 
 def test_imports_at_once_never_share_a_row(workspace: Workspace, project: int, owner: int, shades, monkeypatch):
-    monkeypatch.setattr(importer, "BATCH_FILES", 5)
+    monkeypatch.setitem(importer.BATCH_RECORDS, "image", 5)
     mine, yours = shades(60), shades(60, prefix="t", start=1)
-    shared = Source([*shades(60, start=2, prefix="u").entries])
-    jobs = [Source([*mine.entries, *shared.entries]), Source([*yours.entries, *shared.entries])]
+    shared = shades(60, start=2, prefix="u")
+    jobs = [together(mine, shared), together(yours, shared)]
     with ThreadPoolExecutor(2) as threads:
         reports = list(threads.map(lambda source: import_images(workspace, project, source, actor_id=owner), jobs))
     assert sum(report.added for report in reports) == 180
@@ -226,7 +243,7 @@ def test_six_thousand_photos_come_in_from_a_zip(workspace: Workspace, project: i
         pytest.skip("needs ../shared/data/cifar10h.zip")
     report = import_images(workspace, project, photos, actor_id=owner)
     assert (report.added, report.duplicates) == (6000, 0)
-    assert [name for name, _ in report.refused] == ["human_counts.csv"]
+    assert [refused.name for refused in report.refused] == ["human_counts.csv"]
     assert classes_by_id(workspace, project) == {}
 
 
@@ -234,11 +251,13 @@ IMPORT = """
     import sys
     sys.path.insert(0, {root!r})
     from labeling.intake import importer
+    from labeling.intake.sources import open_source
     from labeling.workspace import open_workspace
-    importer.BATCH_FILES = 10
+    importer.BATCH_RECORDS["image"] = 10
     workspace = open_workspace({workspace!r})
     say = lambda *_: print("+", flush=True)
-    importer.import_images(workspace, {project}, {source!r}, actor_id={owner}, progress=say)
+    with open_source({source!r}) as source:
+        importer.import_records(workspace, {project}, source, actor_id={owner}, progress=say)
 """
 
 
@@ -257,8 +276,8 @@ def importing(workspace: Workspace, project: int, owner: int) -> Callable[[Path]
 
 def folder_of(path: Path, source: Source) -> Path:
     path.mkdir()
-    for entry in source.entries:
-        (path / f"{entry.external_id}.png").write_bytes(entry.read())
+    for record in source.records:
+        (path / f"{record.external_id}.png").write_bytes(record.read())
     return path
 
 

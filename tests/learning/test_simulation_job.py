@@ -12,6 +12,7 @@ import pytest
 from sqlmodel import select
 
 from labeling import jobs
+from labeling.classes import classes_of
 from labeling.db.engine import reading, writing
 from labeling.db.schema import Item, Job, JobKind, JobState, Label, Membership, Role, Source
 from labeling.errors import Invalid, NotAllowed, NotFound
@@ -19,7 +20,6 @@ from labeling.learning import labeled_sets, simulation_job, worker
 from labeling.learning.labeled_sets import FEWEST
 from labeling.learning.simulation_job import Plan
 from labeling.learning.worker import run_worker, work_off
-from labeling.projects import classes_of
 from labeling.workspace import Workspace
 from tests.db.small_project import SmallProject, add_user
 

@@ -13,7 +13,7 @@ from sqlmodel import select
 
 from labeling import jobs
 from labeling.db.engine import reading, writing
-from labeling.db.schema import JobKind, JobState, Worker
+from labeling.db.schema import JobKind, JobState, Project, Worker
 from labeling.learning import worker
 from labeling.learning.status import worker_heard
 from labeling.learning.training import live_model
@@ -100,7 +100,9 @@ def test_too_little_memory_is_told_with_a_way_out(small: SmallProject, monkeypat
 
 
 def test_a_strategy_that_is_not_installed_is_told_by_its_name(workspace: Workspace):
-    small = SmallProject.make(workspace, strategy="crystal ball")
+    small = SmallProject.make(workspace)
+    with writing(workspace.engine) as session:  # as when it was uninstalled since
+        session.get_one(Project, small.id).settings = {"strategy": "crystal ball"}
     small.add_features(np.eye(6, dtype=np.float32))
     ended = work_off(workspace, ask(small, JobKind.TRAIN), quiet)
     assert ended.state is JobState.FAILED and "crystal ball" in ended.error

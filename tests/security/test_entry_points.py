@@ -18,13 +18,14 @@ from starlette.routing import Mount
 
 import labeling.annotation
 import labeling.delivery
-from labeling import projects
+from labeling import classes, projects
 from labeling.annotation.answers import Answer
 from labeling.db.engine import reading, writing
 from labeling.db.schema import Item, Membership
 from labeling.errors import AskwiseError, Invalid, NotAllowed, NotFound
-from labeling.intake import import_job, importer
-from labeling.learning import status
+from labeling.intake import import_job, importer, inbox, near_duplicates
+from labeling.intake.records import Source
+from labeling.learning import behind, changes, insights, screens, status
 from labeling.users import issue_token, local_user
 from labeling.web.api import create_api
 from labeling.web.auth import NameTheActor
@@ -37,6 +38,7 @@ with warnings.catch_warnings():
 
 OPEN_TO_ANY_USER = {"create_project", "list_projects", "find_project", "request_digits"}  # they name no project
 REFUSALS = (NotFound, NotAllowed)
+BATCH = "screen-1"
 
 
 def modules(package: Any) -> Iterator[Any]:
@@ -46,7 +48,8 @@ def modules(package: Any) -> Iterator[Any]:
 
 def doors() -> dict[str, Callable[..., Any]]:
     """Public functions of a workspace and the acting user; those of a session have a caller that asked already."""
-    places = [*modules(labeling.annotation), *modules(labeling.delivery), projects, import_job, importer, status]
+    places = [*modules(labeling.annotation), *modules(labeling.delivery), projects, import_job, importer, inbox, status]
+    places += [behind, changes, insights, screens, classes, near_duplicates]
     return {
         f"{place.__name__}.{name}": function
         for place in places
@@ -63,7 +66,7 @@ DOORS = doors()
 def small(workspace: Workspace) -> SmallProject:
     """A project at work: an answer, a lease, an image, and something that would be imported."""
     made = SmallProject.make(workspace)
-    made.answer(made.people[0], made.items[0])
+    made.answer(made.people[0], made.items[0], batch=BATCH)
     (workspace.root / "pictures").mkdir()
     image = workspace.media("ab" * 32)
     image.parent.mkdir(parents=True)
@@ -79,13 +82,19 @@ def sent(small: SmallProject) -> dict[str, object]:
     lease = small.lease(small.people[0], small.items[1])
     with reading(small.workspace.engine) as session:
         event = session.connection().execute(text("SELECT id FROM annotation")).scalar_one()
+    with inbox.begin_upload(small.workspace, small.owner, small.id) as upload:
+        upload.write(b"text")
+    job_id = import_job.request_import(small.workspace, small.owner, small.id, small.workspace.root / "pictures")
     correction = Answer(event_id=new_event(), supersedes=event, verdict="label", class_id=small.classes[1])
     return {
         "workspace": small.workspace, "project_id": small.id, "item_id": small.items[0], "count": 1,
-        "event_id": event, "answers": [answer_to(lease, small.classes[0]), correction],
+        "event_id": event, "batch": BATCH, "answers": [answer_to(lease, small.classes[0]), correction],
         "assignment_ids": [lease.assignment_id], "release": [lease.assignment_id], "format": "csv",
+        "folder": small.workspace.root / "exports",
         "changes": {"overlap": 2}, "files": [], "path": small.workspace.root / "pictures",
-        "source": small.workspace.root / "pictures",
+        "source": Source("image", [], 0), "upload": upload.id, "job_id": job_id,
+        "which": behind.By(user_id=small.people[0]), "number": 1,
+        "class_id": small.classes[0], "into": small.classes[1], "class_ids": small.classes[::-1], "name_or_id": "cat",
     }  # fmt: skip
 
 
@@ -178,7 +187,10 @@ def app(workspace: Workspace) -> Starlette:
 
 def every_request(workspace: Workspace, small: SmallProject, sent: dict[str, object]) -> Iterator[tuple[str, str]]:
     """Method and path of every route that the API has."""
-    numbers = {"project_id": small.id, "item_id": small.items[0], "event_id": sent["event_id"]}
+    numbers = {
+        "project_id": small.id, "item_id": small.items[0], "event_id": sent["event_id"], "job_id": sent["job_id"],
+        "batch": BATCH, "class_id": small.classes[0],
+    }  # fmt: skip
     for route in create_api(workspace).routes:
         path = getattr(route, "path", "")
         methods = getattr(route, "methods", None) or {"GET"}
@@ -233,8 +245,10 @@ def test_no_route_that_names_a_project_item_or_answer_opens_to_a_stranger(
     assert len(named) >= 8
     before = contents(small.workspace)
     for method, path in every_request(small.workspace, small, sent):
-        if any(part in path for part in (f"/projects/{small.id}", "/items/", f"/annotations/{sent['event_id']}")):
-            answer = stranger.request(method, path, json=None if method == "GET" else {})
+        named_parts = (f"/projects/{small.id}", "/items/", f"/annotations/{sent['event_id']}", "/imports/", "/batches/")
+        if any(part in path for part in (*named_parts, f"/classes/{small.classes[0]}")):
+            body = {"into": small.classes[1]} if path.endswith("/merge") else {}
+            answer = stranger.request(method, path, json=None if method == "GET" else body)
             assert answer.status_code == 404, (method, path)
             assert "animals" not in answer.text
     assert contents(small.workspace) == before

@@ -17,17 +17,20 @@ class Failure extends Error {
   }
 }
 
-async function call(url, body, { keepalive = false } = {}) {
+function call(url, body, { keepalive = false } = {}) {
+  const headers = { "Content-Type": "application/json", "X-Askwise": "1" };
+  return exchange(url, { method: "POST", headers, body: JSON.stringify(body), keepalive });
+}
+
+function lookUp(url) {
+  return exchange(url, { method: "GET" });
+}
+
+async function exchange(url, options) {
   let response;
   try {
-    response = await fetch(url, {
-      method: "POST",
-      credentials: "same-origin",
-      headers: { "Content-Type": "application/json", "X-Askwise": "1" },
-      body: JSON.stringify(body),
-      signal: AbortSignal.timeout(LONGEST_CALL),
-      keepalive,
-    });
+    const signal = AbortSignal.timeout(LONGEST_CALL);
+    response = await fetch(url, { ...options, credentials: "same-origin", signal });
   } catch {
     throw new Failure(0, REACH);
   }
@@ -62,4 +65,13 @@ class Patience {
   reset() {
     this.#wait = 250;
   }
+}
+
+// Pages reached by plain http over a network have no randomUUID.
+function newId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  bytes[6] = (bytes[6] & 0x0f) | 0x40;
+  bytes[8] = (bytes[8] & 0x3f) | 0x80;
+  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }

@@ -1,28 +1,20 @@
-// The labeller: one item, one press, the next item. calls.js, outbox.js, supply.js and view.js come before this file;
-// labeller.py joins the five into one module. The server's answers steer nothing here but what is asked next.
+// The labeller: one item, one press, the next item. labeller.py joins this file and those before it into one module.
+// The server's answers steer nothing here but what is asked next, and which classes there are.
 
 const HEARTBEAT = 20_000; // ms between renewals of the leases
 const HIDDEN_FOR = 300_000; // ms after which a hidden tab lets its leases lapse
 const UNDO_PATIENCE = 4_000; // ms that an undo may keep the next item waiting
 const FLUSH_FIRST = 2_000; // ms that answers of an earlier page may hold up the first claim
 const STEPS_BACK = 30;
-const TAB = "askwise:tab"; // in sessionStorage: { client, past: { scope: [...] } }
-// Where keys belong to something else: somebody is typing, or a dialog or menu has the focus.
-const ELSEWHERE =
-  "input:not([type=checkbox]), textarea, select, [contenteditable]:not([contenteditable=false])," +
-  "[role=dialog], [role=menu], [role=listbox], [role=combobox], [role=slider], [role=textbox]";
-
-// One per tab. A hidden or closing tab leaves its id in sessionStorage and takes it back when it is seen again, so
-// that a reload finds its own leases, and a duplicate of a visible tab does not take it for its own.
-const tab = attempt(() => JSON.parse(sessionStorage.getItem(TAB))) ?? { client: newId(), past: {} };
-attempt(() => sessionStorage.removeItem(TAB));
+const RECENT = 8; // classes chosen last, found first
 
 // Leases given back by a labeller that has just gone: the next one claims after that.
 let givenBack = Promise.resolve();
 
 class Labeller {
-  #data;
-  #keys = new Map(); // key -> class id
+  #given; // what the page handed over last
+  #data; // the same with the classes as they are now
+  #refreshing = null; // the classes are being fetched
   #current = null; // the item on screen that may be answered
   #painted = null; // when it was really on screen; null: not yet
   #turn = 0; // counts what was put on screen
@@ -44,10 +36,14 @@ class Labeller {
     this.scope = `${data.person ?? ""}:${project.id}`;
     this.#past = tab.past[this.scope] ??= [];
     this.view = new View(root, {
-      answer: (verdict, classId, event) => this.answer(verdict, classId, event),
-      accept: (event) => this.accept(event),
-      command: (name, event) => this.command(name, event),
-      retry: () => this.retry(),
+      api,
+      on: {
+        answer: (verdict, classId, event) => this.answer(verdict, classId, event),
+        accept: (event) => this.accept(event),
+        command: (name, event) => this.command(name, event),
+        find: () => this.view.classes.recall(this.#recent()),
+        retry: () => this.retry(),
+      },
     });
     this.outbox = new Outbox({
       api,
@@ -72,14 +68,14 @@ class Labeller {
   }
 
   update(data) {
-    const same = this.#data && JSON.stringify(this.#data) === JSON.stringify(data);
-    this.#data = data;
+    const same = this.#given && JSON.stringify(this.#given) === JSON.stringify(data);
+    this.#given = data;
     if (same) return;
-    const classes = withKeys(data.classes);
-    this.#keys = new Map(classes.map((each) => [each.key, each.id]));
-    this.view.showProject({ classes, guidelines: data.project.guidelines, suggestions: data.show_suggestion });
-    if (this.#current) this.#show(this.#current);
-    else this.view.showWaiting();
+    const first = !this.#data;
+    const stale = !first && (data.schema_version ?? 0) < (this.#data.schema_version ?? 0);
+    const { classes, schema_version } = stale ? this.#data : data;
+    this.#take({ ...data, classes, schema_version });
+    if (first) this.view.showWaiting();
   }
 
   isOf(data) {
@@ -117,8 +113,8 @@ class Labeller {
     this.#past.push({ event_id: eventId, verdict, class_id: classId, ask });
     if (this.#past.length > STEPS_BACK) this.#past.shift();
     this.#next(event.timeStamp);
-    this.view.pressed(classId);
-    const name = this.#data.classes.find((each) => each.id === classId)?.name;
+    this.view.classes.pressed(classId);
+    const name = this.view.classes.nameOf(classId);
     this.#announce({ label: `Labeled ${name}.`, skip: "Skipped.", unsure: "Marked as unsure." }[verdict]);
     this.#countPress(event.timeStamp);
   }
@@ -197,6 +193,7 @@ class Labeller {
     whenPainted((now) => {
       if (this.#current !== ask || this.#turn !== turn) return;
       this.#painted = this.#clock = now;
+      this.view.settle();
       const detail = { item: ask.claim.item.id, pressed: pressedAt, painted: now };
       document.dispatchEvent(new CustomEvent("askwise:painted", { detail }));
       this.#afterwards();
@@ -231,19 +228,30 @@ class Labeller {
       if (ask) this.#show(ask);
       else this.#idle(); // and not #next(), which would ask the server again at once
     }
-    this.view.showLive(this.supply.live);
+    this.#showLive();
     this.#showSaving();
   }
 
   #settled(entry, result) {
     if (result.live) this.#news(result.live);
     if (entry.undoes) return this.#undone(entry, result);
-    if (result.status === "refused") {
-      const at = this.#past.findIndex((step) => step.event_id === entry.body.event_id);
-      if (at >= 0) this.#past.splice(at, 1);
-      return this.view.say(`An answer was not taken. ${result.why}`);
-    }
+    if (result.status === "refused") return this.#refused(entry, result.why);
     this.#saved += 1;
+  }
+
+  async #refused({ body }, why) {
+    const at = this.#past.findIndex((step) => step.event_id === body.event_id);
+    const [step] = at >= 0 ? this.#past.splice(at, 1) : [];
+    this.view.say(`An answer was not taken. ${why}`);
+    if (!step || body.verdict !== "label") return;
+    await this.#refreshClasses();
+    if (this.#listening.signal.aborted || this.view.classes.nameOf(body.class_id) !== undefined) return;
+    // The class went while the answer was on its way: its item is asked again, after the one on screen.
+    const ask = this.supply.prepare(step.ask.claim, step.ask.image);
+    ask.earlier = earlierOf(step);
+    this.supply.putFirst(ask);
+    this.view.say(`An answer was not taken. ${why} Its item comes again next.`);
+    if (!this.#current && !this.#undoing) this.#next();
   }
 
   #undone(entry, result) {
@@ -303,7 +311,48 @@ class Labeller {
 
   #news(live) {
     this.supply.freshen(live);
-    this.view.showLive(this.supply.live);
+    this.#showLive();
+  }
+
+  #showLive() {
+    const { live } = this.supply;
+    this.view.showLive(live);
+    if (live?.schema_version > this.#data.schema_version) this.#refreshClasses();
+  }
+
+  // Somebody changed the classes: buttons and keys follow; the item, a note half written and unsaved answers stay.
+  #refreshClasses() {
+    this.#refreshing ??= this.#fetchClasses().finally(() => (this.#refreshing = null));
+    return this.#refreshing;
+  }
+
+  async #fetchClasses() {
+    const { api, project } = this.#data;
+    let now;
+    try {
+      now = await lookUp(`${api}/projects/${project.id}`);
+    } catch (failure) {
+      if (failure instanceof Failure) return; // the next news of the project tries again
+      throw failure;
+    }
+    if (this.#listening.signal.aborted) return;
+    const before = this.#data.classes;
+    const { classes, guidelines, live } = now;
+    this.#take({ ...this.#data, classes, schema_version: live.schema_version, project: { ...project, guidelines } });
+    const sentence = whatChanged(before, classes);
+    if (sentence) this.view.say(sentence);
+  }
+
+  #take(data) {
+    this.#data = data;
+    const { classes, project, show_suggestion: suggestions } = data;
+    this.view.showProject({ classes, guidelines: project.guidelines, suggestions, recent: this.#recent() });
+    if (this.#current) this.view.mark(this.#suggestion(this.#current), this.#current.earlier);
+  }
+
+  #recent() {
+    const chosen = this.#past.filter(({ verdict }) => verdict === "label").map(({ class_id }) => class_id);
+    return [...new Set(chosen.reverse())].slice(0, RECENT);
   }
 
   #leases() {
@@ -313,7 +362,7 @@ class Labeller {
   #suggestion(ask) {
     const { suggestion } = ask.claim;
     if (!this.#data.show_suggestion || !suggestion) return null;
-    const name = this.#data.classes.find((each) => each.id === suggestion.class_id)?.name;
+    const name = this.view.classes.nameOf(suggestion.class_id);
     return name === undefined ? null : { ...suggestion, name };
   }
 
@@ -344,10 +393,7 @@ class Labeller {
   }
 
   #key(event) {
-    if (event.isComposing || document.visibilityState !== "visible") return;
-    const modified = event.ctrlKey || event.metaKey || event.altKey;
-    const undo = modified && !event.altKey && !event.shiftKey && event.key.toLowerCase() === "z";
-    if (modified && !undo) return;
+    if (event.isComposing || document.visibilityState !== "visible" || this.view.help.isOpen) return;
     const path = event.composedPath().filter((node) => node instanceof Element);
     if (path.some((node) => node.matches(ELSEWHERE))) return;
     const onControl = path.some((node) => node.matches("button, a[href], summary, [type=checkbox]"));
@@ -356,22 +402,11 @@ class Labeller {
       if (event.repeat && path.includes(this.view.root)) event.preventDefault();
       return;
     }
-    const action = undo ? () => this.undo() : this.#actionOf(event);
+    const action = actionFor(event, this);
     if (!action) return;
     event.preventDefault();
     event.stopImmediatePropagation();
-    if (!event.repeat) action();
-  }
-
-  #actionOf(event) {
-    const command = { ArrowRight: "skip", ArrowDown: "unsure", Backspace: "undo", ".": "note", "!": "flag" }[event.key];
-    if (command) return () => this.command(command, event);
-    if (event.key === "Enter") return () => this.accept(event);
-    if (event.key === "/" && !this.view.search.hidden) return () => this.view.search.focus();
-    // Where digits need Shift (a French keyboard), the key in the digit's place will do.
-    const digit = event.shiftKey ? null : /^(?:Digit|Numpad)(\d)$/.exec(event.code)?.[1];
-    const classId = this.#keys.get(event.key.toLowerCase()) ?? this.#keys.get(digit);
-    return classId === undefined ? null : () => this.answer("label", classId, event);
+    action();
   }
 
   #seen(visible) {
@@ -379,12 +414,12 @@ class Labeller {
     if (visible) {
       if (this.#hiddenAt !== null) this.#clock += now - this.#hiddenAt;
       this.#hiddenAt = null;
-      attempt(() => sessionStorage.removeItem(TAB));
+      unpark();
       this.#renew();
       this.outbox.flush();
     } else {
       this.#hiddenAt = now;
-      this.#park();
+      park();
     }
   }
 
@@ -395,51 +430,14 @@ class Labeller {
   }
 
   #leave() {
-    this.#park();
+    park();
     this.outbox.farewell();
     this.supply.giveBack(this.#leases());
-  }
-
-  #park() {
-    const past = {};
-    for (const [scope, steps] of Object.entries(tab.past)) {
-      past[scope] = steps.map((step) => ({ ...step, ask: { ...step.ask, image: null } }));
-    }
-    attempt(() => sessionStorage.setItem(TAB, JSON.stringify({ client: tab.client, past })));
   }
 }
 
 function earlierOf({ verdict, class_id }) {
   return { verdict, class_id };
-}
-
-// Each class's own key; else the first free one by position: 1 to 9, 0, a to z.
-function withKeys(classes) {
-  const own = classes.map(({ key }) => (/^[\p{L}\p{N}]$/u.test(key ?? "") ? key.toLowerCase() : null));
-  const spare = [..."1234567890abcdefghijklmnopqrstuvwxyz"].filter((key) => !own.includes(key));
-  const first = (i) => (own.indexOf(own[i]) === i ? own[i] : null); // of two classes with one key, the first has it
-  return classes.map((each, i) => ({ ...each, key: first(i) ?? spare.shift() ?? null }));
-}
-
-// After the frame that holds the change: the frame's callback runs just before the paint, the message just after.
-function whenPainted(then) {
-  requestAnimationFrame(() => {
-    const { port1, port2 } = new MessageChannel();
-    port1.onmessage = () => {
-      port1.close();
-      then(performance.now());
-    };
-    port2.postMessage(null);
-  });
-}
-
-// Pages reached by plain http over a network have no randomUUID.
-function newId() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  bytes[6] = (bytes[6] & 0x0f) | 0x40;
-  bytes[8] = (bytes[8] & 0x3f) | 0x80;
-  const hex = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-  return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
 }
 
 const labellers = new WeakMap(); // parentElement -> Labeller

@@ -1,6 +1,7 @@
 // Answers on their way: written to localStorage at the press, removed when the server has acknowledged them.
 // One key per answer, so that two tabs on one project never overwrite each other. An entry is
 //   { at, tried, undoes: event id | null, body }     at = time of the press; body = what is posted
+// and one that undoes a whole batch names that, and is marked `whole`.
 
 const MOST_PER_POST = 50;
 const FAREWELL_BYTES = 50_000; // browsers allow 64 KiB in requests that outlive the page
@@ -39,8 +40,9 @@ class Outbox {
     this.#add({ at: Date.now(), tried: false, undoes: null, body });
   }
 
-  addUndo(eventId, body) {
-    this.#add({ at: Date.now(), tried: false, undoes: eventId, body });
+  // `whole`: of a batch, which is named instead of an answer.
+  addUndo(id, body, { whole = false } = {}) {
+    this.#add({ at: Date.now(), tried: false, undoes: id, whole, body });
   }
 
   // Takes an answer back that no request has carried yet. An answer that was sent may have been saved even if no
@@ -98,7 +100,7 @@ class Outbox {
 
   async #sendFirst() {
     const end = this.entries.findIndex((entry) => entry.undoes);
-    const answers = this.entries.slice(0, Math.min(end < 0 ? this.entries.length : end, this.#limit));
+    const answers = this.entries.slice(0, this.#together(end < 0 ? this.entries.length : end));
     const batch = answers.length ? answers : [this.entries[0]];
     for (const entry of batch.filter((each) => !each.tried)) {
       entry.tried = true;
@@ -116,6 +118,14 @@ class Outbox {
     }
   }
 
+  // How many go in one post, of so many: what was given as one batch is not torn apart.
+  #together(most) {
+    const batchOf = (at) => this.entries[at]?.body.batch;
+    let count = Math.min(most, this.#limit);
+    while (this.#limit > 1 && count > 0 && count < most && batchOf(count) && batchOf(count) === batchOf(count - 1)) count++;
+    return count;
+  }
+
   async #postAnswers(batch) {
     const reply = await call(`${this.api}/annotations`, { annotations: batch.map((entry) => entry.body) });
     const results = new Map(reply.annotations.map((result) => [result.event_id, result]));
@@ -124,7 +134,8 @@ class Outbox {
   }
 
   async #postUndo(entry) {
-    return [await call(`${this.api}/annotations/${encodeURIComponent(entry.undoes)}/undo`, entry.body)];
+    const of = entry.whole ? "annotations/batches" : "annotations";
+    return [await call(`${this.api}/${of}/${encodeURIComponent(entry.undoes)}/undo`, entry.body)];
   }
 
   #settle(entry, result) {

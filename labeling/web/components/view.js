@@ -1,24 +1,25 @@
-// What the labeller looks like. Data reaches the page as text only: every node is made here, none is parsed.
+// What the labeller looks like: the item on the left, the answers on the right, how things stand above.
 
 const COMMANDS = [
-  { name: "skip", label: "Skip", cap: "→", keys: "ArrowRight", title: "Leave this item to others" },
-  { name: "unsure", label: "Unsure", cap: "↓", keys: "ArrowDown", title: "Say that it cannot be told" },
-  { name: "undo", label: "Undo", cap: "⌫", keys: "Backspace Control+Z", title: "Take the last answer back" },
-  { name: "note", label: "Note", cap: ".", keys: ".", title: "Write a note with this answer" },
-  { name: "flag", label: "Flag", cap: "!", keys: "!", title: "Mark this item for a second look" },
+  { name: "skip", label: "Skip", sign: "→", keys: "ArrowRight Shift+ArrowRight", title: "Leave this item to others" },
+  { name: "unsure", label: "Unsure", sign: "↓", keys: "ArrowDown Shift+ArrowDown", title: "Say that it cannot be told" },
+  { name: "undo", label: "Undo", sign: "⌫", keys: "Backspace Control+Z", title: "Take the last answer back" },
+  { name: "note", label: "Note", sign: ".", keys: ".", title: "Write a note with this answer" },
+  { name: "flag", label: "Flag", sign: "!", keys: "!", title: "Mark this item for a second look" },
 ];
-const SEARCH_FROM = 13; // classes; fewer are seen at a glance
 const NOTICE_FOR = 10_000; // ms
-const number = new Intl.NumberFormat("en");
+const LETTERS = { key: "askwise:letters", least: 0.7, most: 2.5, step: 0.1 }; // how large texts are, 1: as designed
 
 class View {
   #on;
-  #buttons = new Map(); // class id -> button
+  #project = { classes: [], guidelines: "" };
+  #letters = 1;
+  #scrolled = false; // the frame: asking it would lay out the page before the next item is on it
   #noticeTimer = null;
   #spoken = 0;
 
-  // on: { answer(verdict, class id, event), accept(event), command(name, event), retry() }
-  constructor(root, on) {
+  // on: { answer(verdict, class id, event), accept(event), command(name, event), find(), retry() }
+  constructor(root, { api, on }) {
     this.#on = on;
     this.count = make("span", { class: "count" });
     this.bar = make("span", { class: "bar-fill" });
@@ -34,29 +35,27 @@ class View {
     );
 
     this.message = make("p", { class: "message" });
-    this.frame = make("div", { class: "frame" });
+    this.frame = make("div", { class: "frame", tabindex: "0", role: "group", "aria-label": "The item itself" });
+    this.frame.addEventListener("scroll", () => (this.#scrolled = true), { passive: true });
+    this.frame.addEventListener("click", () => this.settle()); // something was unfolded
+    new ResizeObserver(() => this.settle()).observe(this.frame);
+    this.viewer = new Viewer(this.frame, () => this.settle());
+    this.meaning = make("span", { class: "mark-meaning" });
+    this.reader = this.#readingTools();
     this.caption = make("div", { class: "caption" });
-    const stage = make("section", { class: "stage", "aria-label": "Item to label" }, this.frame, this.caption);
+    const parts = [this.frame, this.viewer.tools, this.reader, this.caption];
+    const stage = make("section", { class: "stage", "aria-label": "Item to label" }, ...parts);
 
     this.suggestion = make("button", { class: "suggestion", type: "button", onclick: (event) => on.accept(event) });
     this.unsuggested = make("div", { class: "unsuggested" });
     this.suggestionRow = make("div", { class: "suggestion-row" }, this.suggestion, this.unsuggested);
-    this.search = make("input", {
-      class: "search",
-      type: "search",
-      placeholder: "Find a class   /",
-      "aria-label": "Find a class",
-      autocomplete: "off",
-      oninput: () => this.#filter(),
-      onkeydown: (event) => this.#searchKey(event),
-    });
-    this.grid = make("div", { class: "classes", role: "group", "aria-label": "Classes" });
+    this.classes = new Classes({ answer: (id, event) => on.answer("label", id, event), find: () => on.find() });
     this.commands = make("div", { class: "commands", role: "group", "aria-label": "Other answers" });
-    for (const { name, label, cap, keys, title } of COMMANDS) {
+    for (const { name, label, sign, keys, title } of COMMANDS) {
       const button = make(
         "button",
         { class: "command", type: "button", title, "aria-keyshortcuts": keys, "data-command": name },
-        make("kbd", { "aria-hidden": "true" }, cap),
+        cap(sign),
         make("span", {}, label),
       );
       button.addEventListener("click", (event) => on.command(name, event));
@@ -73,43 +72,55 @@ class View {
     });
     this.trouble = make("div", { class: "notice", role: "status", hidden: true });
     this.notice = make("div", { class: "notice", role: "status", hidden: true });
-    this.guidelines = make("p", {});
+    this.guidelines = make("p", { dir: "auto" });
     this.guide = make("details", { class: "guide", open: true }, make("summary", {}, "Guidelines"), this.guidelines);
+    this.help = new Help((item) => `${api}/items/${item}/media`);
+    const help = make("button", { class: "ask", type: "button", onclick: () => this.toggleHelp() }, "Keys and guidelines");
+    help.setAttribute("aria-keyshortcuts", "?");
+    help.append(cap("?"));
     const panel = make(
       "section",
       { class: "panel", "aria-label": "Your answer" },
       this.suggestionRow,
-      this.search,
-      this.grid,
+      this.classes.search.input,
+      this.classes.search.list,
+      this.classes.grid,
       this.commands,
       this.note,
       this.trouble,
       this.notice,
       this.guide,
+      help,
     );
 
     const work = make("div", { class: "work" }, stage, panel);
     this.speech = make("div", { class: "unseen", "aria-live": "polite" });
-    this.root = make("div", { class: "askwise" }, top, this.message, work, this.speech);
+    this.root = make("div", { class: "askwise" }, top, this.message, work, this.speech, this.help.dialog);
     // A click must not leave the focus on a button, or the next Enter would press it again.
     this.root.addEventListener("mousedown", (event) => event.target.closest("button") && event.preventDefault());
     root.append(this.root);
   }
 
-  showProject({ classes, guidelines, suggestions }) {
-    this.#buttons = new Map(classes.map((each) => [each.id, this.#classButton(each)]));
-    this.grid.replaceChildren(...this.#buttons.values());
-    this.grid.classList.toggle("short", classes.every((each) => each.name.length <= 4));
-    this.search.hidden = classes.length < SEARCH_FROM;
+  // The classes and what is said about them. The item, a note half written, and where it is scrolled to, stay.
+  showProject({ classes, guidelines, suggestions, recent }) {
+    this.classes.show(classes, recent);
+    this.#project = { classes: this.classes.all, guidelines };
     this.suggestionRow.hidden = !suggestions;
     this.guidelines.textContent = guidelines;
     this.guide.hidden = !guidelines;
+    if (this.help.isOpen) this.help.show(this.#project);
   }
 
   // The item. `locked`: it is being taken back and cannot be answered yet. `suggested`: { class_id, name, confidence }.
   showItem(ask, { suggested, earlier, locked = false }) {
     const { item, why } = ask.claim;
-    this.frame.replaceChildren(...content(ask, () => this.#on.retry()));
+    const keywords = (suggested && ask.claim.keywords) || [];
+    if (this.#scrolled) this.frame.scrollTo(0, 0);
+    this.#scrolled = false;
+    this.frame.replaceChildren(...content(ask, keywords, () => this.#on.retry()));
+    this.viewer.show(ask.image);
+    this.reader.hidden = !item.text && !item.fields;
+    this.meaning.hidden = !this.frame.querySelector("mark");
     const reason = locked ? ["Taking your answer back…"] : why ? [make("span", {}, "Why this one: "), why] : [];
     this.caption.replaceChildren(
       make("span", { class: "why" }, ...reason),
@@ -117,11 +128,33 @@ class View {
     );
     this.root.classList.toggle("locked", locked);
     this.unsuggested.textContent = locked ? "" : "No suggestion for this one";
-    this.#mark(suggested, earlier);
+    this.mark(suggested, earlier);
     this.flag(false);
     this.note.value = "";
     this.closeNote();
     this.#enable(!locked && !ask.broken, !locked);
+  }
+
+  // After the paint: what the arrows do depends on whether the item is larger than its frame.
+  settle() {
+    this.root.classList.toggle("zoomed-in", this.viewer.isZoomed);
+    this.root.classList.toggle("scrolls", this.viewer.isZoomed || overflows(this.frame));
+  }
+
+  // A step of zoom where there is a picture, else of the letters.
+  magnify(step) {
+    if (!this.viewer.tools.hidden) return this.viewer.zoom(ZOOM_STEP ** step);
+    this.#setLetters(this.#letters + step * LETTERS.step);
+    attempt(() => localStorage.setItem(LETTERS.key, String(this.#letters)));
+  }
+
+  unfold() {
+    unfold(this.frame);
+    this.settle();
+  }
+
+  toggleHelp() {
+    this.help.toggle(this.#project);
   }
 
   showWaiting() {
@@ -183,13 +216,6 @@ class View {
     this.speech.textContent = sentence + "\u00a0".repeat(this.#spoken++ % 2);
   }
 
-  pressed(classId) {
-    const button = this.#buttons.get(classId);
-    if (!button) return;
-    button.classList.remove("pressed");
-    requestAnimationFrame(() => button.classList.add("pressed"));
-  }
-
   flag(on) {
     const button = this.commands.querySelector("[data-command=flag]");
     button.setAttribute("aria-pressed", String(on));
@@ -206,75 +232,63 @@ class View {
     this.commands.querySelector("[data-command=note]").setAttribute("aria-pressed", String(Boolean(this.note.value)));
   }
 
-  #classButton({ id, name, key, description }) {
-    const button = make(
-      "button",
-      { class: "class", type: "button", title: description || name, "aria-keyshortcuts": key, "data-class": id },
-      make("kbd", { "aria-hidden": "true" }, key ?? ""),
-      make("span", { class: "name" }, name),
-      make("span", { class: "mark", "aria-hidden": "true" }),
-    );
-    button.addEventListener("click", (event) => this.#on.answer("label", id, event));
-    return button;
-  }
-
-  #mark(suggested, earlier) {
-    for (const [id, button] of this.#buttons) {
-      const isEarlier = earlier?.verdict === "label" && earlier.class_id === id;
-      button.classList.toggle("suggested", suggested?.class_id === id);
-      button.classList.toggle("earlier", isEarlier);
-      button.querySelector(".mark").textContent = isEarlier ? "✓" : "";
-      if (isEarlier) button.setAttribute("aria-description", "Your earlier answer");
-      else button.removeAttribute("aria-description");
-    }
+  // What the model suggests for the item, and what the person answered to it before.
+  mark(suggested, earlier) {
+    this.classes.mark(suggested?.class_id ?? null, earlier?.verdict === "label" ? earlier.class_id : null);
     for (const button of this.commands.children) {
       button.classList.toggle("earlier", earlier != null && earlier.verdict === button.dataset.command);
     }
     this.suggestion.hidden = !suggested;
     this.unsuggested.hidden = Boolean(suggested);
-    if (!suggested) return;
+    if (!suggested) {
+      for (const word of this.frame.querySelectorAll("mark")) word.replaceWith(word.textContent);
+      this.meaning.hidden = true;
+      return;
+    }
+    this.meaning.replaceChildren(make("mark", {}, "Marked"), ` speaks for ${suggested.name}`);
     const share = percent(suggested.confidence);
     this.suggestion.setAttribute("aria-keyshortcuts", "Enter");
     this.suggestion.replaceChildren(
       make("span", {}, "Model thinks ", make("strong", {}, suggested.name), ` · ${share}`),
-      make("kbd", { "aria-hidden": "true" }, "Enter"),
+      cap("Enter"),
     );
   }
 
   #blank() {
     this.root.classList.remove("locked");
+    this.viewer.show(null);
+    this.reader.hidden = true;
     this.caption.replaceChildren();
-    this.#mark(null, null);
+    this.mark(null, null);
     this.unsuggested.hidden = true;
     this.#enable(false, false);
   }
 
-  // Not `disabled`: that would throw the focus of somebody who works by keyboard off the button.
   #enable(classes, others) {
     const set = (button, on) => button.setAttribute("aria-disabled", String(!on));
-    for (const button of [...this.#buttons.values(), this.suggestion]) set(button, classes);
+    this.classes.enable(classes);
+    set(this.suggestion, classes);
     for (const button of this.commands.children) set(button, others || button.dataset.command === "undo");
   }
 
-  #filter() {
-    const words = this.search.value.trim().toLowerCase();
-    let first = true;
-    for (const button of this.#buttons.values()) {
-      const hit = button.querySelector(".name").textContent.toLowerCase().includes(words);
-      button.hidden = !hit;
-      button.classList.toggle("first", hit && first && words !== "");
-      if (hit) first = false;
-    }
+  #readingTools() {
+    const button = (label, step, ...inside) => {
+      const attributes = { class: "tool", type: "button", title: label, "aria-label": label };
+      return make("button", { ...attributes, onclick: () => this.magnify(step) }, ...inside);
+    };
+    this.letters = make("span", { class: "letters" });
+    this.#setLetters(Number(attempt(() => localStorage.getItem(LETTERS.key))) || 1);
+    const smaller = button("Smaller letters", -1, make("span", { class: "small" }, "A"), "−");
+    const size = make("span", { class: "tool-set" }, smaller, this.letters, button("Larger letters", 1, "A+"));
+    const attributes = { class: "tools", role: "group", "aria-label": "Read the item", hidden: true };
+    return make("div", attributes, size, this.meaning);
   }
 
-  #searchKey(event) {
-    if (event.key !== "Enter" && event.key !== "Escape") return;
-    event.preventDefault();
-    const first = this.grid.querySelector(".first");
-    this.search.value = "";
-    this.#filter();
-    this.search.blur();
-    if (event.key === "Enter" && first && !event.repeat) this.#on.answer("label", Number(first.dataset.class), event);
+  #setLetters(size) {
+    this.#letters = Math.round(10 * Math.min(LETTERS.most, Math.max(LETTERS.least, size))) / 10;
+    this.frame.style.setProperty("--letters", this.#letters);
+    this.letters.textContent = percent(this.#letters);
+    if (this.root) this.settle();
   }
 
   #noteKey(event) {
@@ -290,54 +304,23 @@ class View {
   }
 }
 
-function content(ask, retry) {
-  const { text, fields, external_id: name } = ask.claim.item;
-  const nodes = [];
+function content(ask, keywords, retry) {
+  const { text, fields, shown_first: first, external_id: name } = ask.claim.item;
   if (ask.broken) {
     const again = make("button", { class: "again", type: "button", onclick: retry }, "Try again");
     const sentence = make("p", {}, "This picture could not be loaded. Try again, or skip it.");
-    nodes.push(make("div", { class: "empty" }, sentence, again));
-  } else if (ask.image) {
-    const { naturalWidth: width, naturalHeight: height } = ask.image;
-    // Tiny pictures are drawn large (and smooth), middling ones up to twice their size; all fit the frame.
-    const scale = Math.max(2, 340 / Math.max(width, height));
-    ask.image.style.width = `${Math.round(width * scale)}px`;
-    ask.image.style.aspectRatio = `${width} / ${height}`;
+    return [make("div", { class: "empty" }, sentence, again)];
+  }
+  if (ask.image) {
     ask.image.alt = name;
-    nodes.push(ask.image);
-  } else if (ask.claim.media_url) {
-    nodes.push(skeleton());
+    return [ask.image];
   }
-  if (text) nodes.push(make("div", { class: text.length > 400 ? "text long" : "text", tabindex: "0" }, text));
-  const pairs = Object.entries(fields ?? {});
-  if (pairs.length) {
-    const rows = pairs.map(([field, value]) => make("div", {}, make("dt", {}, field), make("dd", {}, plain(value))));
-    nodes.push(make("dl", { class: "fields", tabindex: "0" }, ...rows));
-  }
-  return nodes;
+  if (ask.claim.media_url) return [skeleton()];
+  if (text) return readable(text, keywords);
+  if (fields && Object.keys(fields).length) return card(fields, first);
+  return [make("p", { class: "none" }, "This item is empty.")];
 }
 
 function skeleton() {
   return make("div", { class: "skeleton", role: "img", "aria-label": "The item is loading" });
-}
-
-function percent(share) {
-  return `${Math.round(100 * share)} %`;
-}
-
-function plain(value) {
-  if (value === null || value === undefined) return "–";
-  return typeof value === "object" ? JSON.stringify(value) : String(value);
-}
-
-// make("p", { class: "x", onclick: f }, "text", node): strings become text nodes, never markup.
-function make(tag, attributes, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (value === true) node.setAttribute(name, "");
-    else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value);
-  }
-  node.append(...children);
-  return node;
 }

@@ -4,9 +4,30 @@ import streamlit as st
 
 from labeling.projects import read_project
 from labeling.web import current, frame
+from labeling.web.components.grid import grid
 from labeling.web.components.labeller import labeller
 
-project = frame.current_project()
+bar = st.container(horizontal=True, vertical_alignment="center")
+with bar:
+    project = frame.current_project()
+
+_VIEWS = {"single": "One by one", "grid": "Grid"}
+
+
+def _by_screens(suggestions: str) -> bool:
+    """Whether the person labels whole screens; a project that hides the model's guesses has none."""
+    if suggestions == "hide":
+        return False
+    with bar:
+        chosen = st.segmented_control(
+            "How to label", list(_VIEWS), format_func=_VIEWS.__getitem__, default="single", required=True, key="view",
+            bind="query-params", label_visibility="collapsed",
+        )  # fmt: skip
+    return chosen == "grid"
+
+
+def _one_by_one() -> None:
+    st.session_state["view"] = "single"
 
 
 @st.fragment(run_every="1s")
@@ -28,7 +49,9 @@ if not project.items:
         arriving()
     else:
         with frame.empty(
-            "image", f"“{frame.plain(project.name)}” has no items yet", "Import a zip of images on the Projects page."
+            "image",
+            f"“{frame.plain(project.name)}” has no items yet",
+            "Import images, texts or rows on the Projects page.",
         ):
             if st.button("Go to Projects", type="primary", icon=":material/arrow_forward:"):
                 frame.go_to("projects")
@@ -40,20 +63,23 @@ if not detail.classes:
     with frame.empty(
         "category",
         f"“{frame.plain(project.name)}” has no classes yet",
-        "Import a zip whose folders are named after the classes.",
+        "Add them on the Settings page, or import data that names them.",
     ):
-        if st.button("Go to Projects", type="primary", icon=":material/arrow_forward:"):
-            frame.go_to("projects")
+        if st.button("Go to Settings", type="primary", icon=":material/arrow_forward:"):
+            frame.go_to("settings")
     st.stop()
 
-labeller(
-    {
-        "id": project.id,
-        "name": project.name,
-        "guidelines": project.guidelines,
-        "classes": [c.model_dump() for c in detail.classes],
-        "show_suggestion": detail.settings.suggestions == "show",
-        "person": current.actor(),
-    },
-    key=f"labeller-{project.id}",
-)
+shown = {
+    "id": project.id,
+    "name": project.name,
+    "guidelines": project.guidelines,
+    "classes": [c.model_dump() for c in detail.classes],
+    "schema_version": detail.schema_version,
+    "show_suggestion": detail.settings.suggestions == "show",
+    "person": current.actor(),
+}
+
+if _by_screens(detail.settings.suggestions):
+    grid(shown, key=f"grid-{project.id}", on_leave=_one_by_one)
+else:
+    labeller(shown, key=f"labeller-{project.id}")

@@ -28,6 +28,12 @@ page = st.navigation(
             help="How right the model is, how labels come in, how the classes are balanced, and who answered.",
         ),
         st.Page(
+            PAGES / "settings.py",
+            title="Settings",
+            icon=":material/tune:",
+            help="Classes, guidelines, what is asked next and how, and items that are nearly the same.",
+        ),
+        st.Page(
             PAGES / "export.py",
             title="Export",
             icon=":material/download:",

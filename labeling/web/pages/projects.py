@@ -1,25 +1,21 @@
-"""Projects: how far each is, a new one, and images into it."""
+"""Projects: how far each is, a new one, and items into it."""
 
 import re
-import shutil
-import uuid
 
-import pandas as pd
 import streamlit as st
-from streamlit.typing import UploadedFile
 
 from labeling import projects
-from labeling.db.schema import Job, Role
+from labeling.db.schema import Role
 from labeling.db.values import MAX_NAME
 from labeling.errors import AskwiseError
-from labeling.intake.import_job import request_digits, request_import
+from labeling.intake.import_job import request_digits
 from labeling.learning import insights
 from labeling.learning.status import read_live
 from labeling.projects import ProjectSummary
-from labeling.web import current, frame
+from labeling.web import current, frame, import_card
 from labeling.web.frame import plain
+from labeling.web.import_dialog import import_items
 
-UPLOAD_MB = 500
 DIALOG = "projects_dialog"  # (name, project id) of the dialog to open in this run
 
 
@@ -44,7 +40,7 @@ def new_project() -> None:
         name = st.text_input("Name", max_chars=MAX_NAME, placeholder="Street signs")
         classes = st.text_area(
             "Classes", height=110, placeholder="stop\nyield\nspeed limit",
-            help="One per line, or separated by commas. Leave it empty where the folders of your zip name them.",
+            help="One per line, or separated by commas. Leave it empty where what you import knows its labels.",
         )  # fmt: skip
         guidelines = st.text_area(
             "Guidelines", height=80, placeholder="What counts as what, and what to do in doubt.",
@@ -73,37 +69,6 @@ def new_project() -> None:
     st.rerun()
 
 
-@st.dialog("Import images", width="medium", icon=":material/upload:")
-def import_images(project_id: int) -> None:
-    """Take a zip of images."""
-    upload = st.file_uploader("A zip of images", type="zip", max_upload_size=UPLOAD_MB, key=f"upload_{project_id}")
-    keep = st.toggle(
-        "Folders are classes", value=True,
-        help="Each folder's name becomes a class, and what lies in it is remembered as that class: to replay labeling "
-        "in simulations, never to train on and never shown.",
-    )  # fmt: skip
-    if st.button("Import", type="primary", disabled=upload is None, icon=":material/upload:") and upload is not None:
-        try:
-            receive(upload, project_id, keep)
-        except AskwiseError as error:
-            st.error(plain(str(error)))
-            return
-        st.rerun()
-    st.caption("Larger pools and folders: `askwise import PROJECT PATH` in a terminal.")
-
-
-def receive(upload: UploadedFile, project_id: int, keep: bool) -> None:
-    """Put an upload on disk under a name of ours and ask for its import."""
-    target = current.workspace().uploads() / f"{uuid.uuid4().hex}.zip"
-    with target.open("wb") as file:
-        shutil.copyfileobj(upload, file)
-    try:
-        request_import(current.workspace(), current.actor(), project_id, target, labels="oracle" if keep else "ignore")
-    except AskwiseError:
-        target.unlink()
-        raise
-
-
 @st.fragment(run_every="2s")
 def cards() -> None:
     """Every project, kept up to date."""
@@ -126,12 +91,12 @@ def card(project: ProjectSummary) -> None:
         first = project.guidelines.strip().splitlines()[0]
         st.caption(plain(first if len(first) <= 120 else first[:119] + "…"))
     if running:
-        frame.import_progress(running)
+        import_card.running(running, project.role is Role.OWNER)
     elif project.items:
         share = project.labels / project.items
         st.progress(share, text=f"**{project.labels:,}** of {project.items:,} items labeled")
     else:
-        st.caption("No items yet. Import a zip of images to begin.")
+        st.caption("No items yet. Import images, texts or a table to begin.")
     with st.container(horizontal=True, gap="large"):
         st.metric("Classes", project.class_count, width="content")
         st.metric("Model", "none yet" if live.model_version is None else f"v{live.model_version}", width="content")
@@ -145,8 +110,8 @@ def card(project: ProjectSummary) -> None:
         st.caption(plain(live.message))
     st.space("stretch")
     actions(project, running is not None)
-    if job is not None and not running:
-        outcome(job)
+    if job is not None and not running and project.role is Role.OWNER:
+        import_card.outcome(job)
 
 
 def actions(project: ProjectSummary, importing: bool) -> None:
@@ -167,32 +132,6 @@ def actions(project: ProjectSummary, importing: bool) -> None:
             frame.go_to("export", project.id)
 
 
-def outcome(job: Job) -> None:
-    """What became of the last import; what was refused can be taken home as a list."""
-    if job.error:
-        st.error(plain(job.error), icon=":material/error:")
-    refused = job.report.get("refused", [])
-    if not refused:
-        return
-    counts = job.report
-    with st.expander(f"Last import: {counts['added']:,} added, {counts['refused_count']:,} refused"):
-        if counts["duplicates"]:
-            st.caption(f"{counts['duplicates']:,} were in the project already.")
-        table = pd.DataFrame(refused).rename(columns={"name": "File", "why": "Why it was refused"})
-        st.dataframe(
-            table, hide_index=True, height=min(35 * len(table) + 38, 213), alt="Files that were refused, and why"
-        )
-        st.download_button(
-            "Refused files (CSV)", in_a_spreadsheet(table).to_csv(index=False), f"refused-{job.id}.csv", "text/csv",
-            icon=":material/download:", on_click="ignore", key=f"refused_{job.id}",
-        )  # fmt: skip
-
-
-def in_a_spreadsheet(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with an apostrophe before what a spreadsheet would take for a formula."""
-    return table.replace(r"^(?=[=+\-@\t\r])", "'", regex=True)
-
-
 mine = projects.list_projects(current.workspace(), current.actor())
 if mine:
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
@@ -211,4 +150,4 @@ dialog, about = st.session_state.pop(DIALOG, (None, None))
 if dialog == "new":
     new_project()
 elif dialog == "import":
-    import_images(about)
+    import_items(about)

@@ -1,9 +1,55 @@
-"""Screens of items that the model believes are one class."""
+"""Screens of items that the model believes are one class, and the undo of a whole one."""
 
 from fastapi import FastAPI
+from pydantic import BaseModel, Field
 
+from labeling.annotation import answers
+from labeling.annotation.answers import BatchUndone
+from labeling.db.values import Id
+from labeling.learning.screens import Screen, open_screen
+from labeling.learning.status import Live, read_live
+from labeling.web.routes.acting import Actor
 from labeling.workspace import Workspace
+
+
+class ScreenRequest(BaseModel):
+    """Which screen to lease."""
+
+    class_id: Id | None = None
+    count: int = 40
+    client: str | None = Field(default=None, max_length=64)
+    resume: bool = False
+    release: list[Id] = Field(default=[], max_length=1000)
+    without: list[Id] = Field(default=[], max_length=10_000)
+
+
+class ScreenView(Screen):
+    """What was leased, and how things stand."""
+
+    live: Live
+
+
+class BatchUndo(BaseModel):
+    """Who withdraws a batch."""
+
+    client: str | None = Field(default=None, max_length=64)
+
+
+class BatchUndoneView(BatchUndone):
+    """What became of the undo of a batch, and how things stand."""
+
+    live: Live
 
 
 def add_routes(api: FastAPI, workspace: Workspace) -> None:
     """Add the routes of this module."""
+
+    @api.post("/projects/{project_id}/screens")
+    def lease_screen(actor: Actor, project_id: Id, asked: ScreenRequest) -> ScreenView:
+        screen = open_screen(workspace, actor, project_id, **asked.model_dump())
+        return ScreenView(**screen.model_dump(), live=read_live(workspace, actor, project_id))
+
+    @api.post("/annotations/batches/{batch}/undo")
+    def undo_batch(actor: Actor, batch: str, how: BatchUndo | None = None) -> BatchUndoneView:
+        undone = answers.undo_batch(workspace, actor, batch, client=how.client if how else None)
+        return BatchUndoneView(**undone.model_dump(), live=read_live(workspace, actor, undone.project_id))

@@ -1,0 +1,219 @@
+"""The items behind a figure: which answers a point, a bar or a cell on Insights is made of."""
+
+from typing import Annotated, Any, Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+from sqlmodel import Session, col, select
+
+from labeling.db.engine import reading
+from labeling.db.schema import Annotation, Item, Label, Membership, Origin, Role, Verdict
+from labeling.db.values import Id
+from labeling.errors import Invalid
+from labeling.learning.history import NOBODY, History, read_history
+from labeling.learning.pace import IDLE_SECONDS
+from labeling.users import require
+from labeling.workspace import Workspace
+
+MOST = 100  # items at a time
+
+
+class _Figure(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Met(_Figure):
+    """A dot of the learning curve: the answers that versions `first` to `last` met; right or wrong ones, or all."""
+
+    kind: Literal["met"] = "met"
+    first: int
+    last: int
+    right: bool | None = None
+
+    def pick(self, _session: Session, history: History) -> pd.DataFrame:
+        """The answers behind it."""
+        met = history.judged[history.judged["version"].between(self.first, self.last)]
+        return met if self.right is None else met[met["right"] == self.right]
+
+
+class OfClass(_Figure):
+    """A bar of the class balance: the items whose label is this class."""
+
+    kind: Literal["class"] = "class"
+    class_id: Id
+
+    def pick(self, session: Session, history: History) -> pd.DataFrame:
+        """The answers behind it."""
+        labeled = session.exec(select(Label.item_id).where(Label.class_id == self.class_id)).all()
+        return history.labels[history.labels["item"].isin(set(labeled))]
+
+
+class Confused(_Figure):
+    """A cell of the confusion matrix: the model said `suggested`, a person said `answered`."""
+
+    kind: Literal["confused"] = "confused"
+    suggested: Id
+    answered: Id
+
+    def pick(self, _session: Session, history: History) -> pd.DataFrame:
+        """The answers behind it."""
+        said = history.judged
+        return said[(said["suggested"] == self.suggested) & (said["class_id"] == self.answered)]
+
+
+class By(_Figure):
+    """A person's answers."""
+
+    kind: Literal["by"] = "by"
+    user_id: Id
+
+    def pick(self, _session: Session, history: History) -> pd.DataFrame:
+        """The answers behind it."""
+        return history.given[history.given["user"] == self.user_id]
+
+
+class During(_Figure):
+    """A bar of the labels over time: the answers from `start` to `end` (seconds since the epoch, the end left out)."""
+
+    kind: Literal["during"] = "during"
+    start: float
+    end: float
+
+    def pick(self, _session: Session, history: History) -> pd.DataFrame:
+        """The answers behind it."""
+        created = history.given["created"]
+        return history.given[(created >= self.start) & (created < self.end)]
+
+
+class Took(_Figure):
+    """A bar of the time per item: the answers that took from `low` to `high` seconds, of one person or all."""
+
+    kind: Literal["took"] = "took"
+    low: float
+    high: float
+    user_id: Id | None = None
+
+    def pick(self, _session: Session, history: History) -> pd.DataFrame:
+        """The answers behind it."""
+        answers = history.answers[history.answers["origin"] == Origin.ASKED]
+        seconds = answers["seconds"]
+        picked = answers[(seconds >= self.low) & (seconds < self.high) & (seconds <= IDLE_SECONDS)]
+        return picked if self.user_id is None else picked[picked["user"] == self.user_id]
+
+
+Which = Annotated[Met | OfClass | Confused | By | During | Took, Field(discriminator="kind")]
+
+
+class GivenAnswer(BaseModel):
+    """One answer, beside what the model had suggested."""
+
+    event_id: str
+    person: str
+    mine: bool
+    verdict: Verdict
+    class_id: int | None
+    answer: str  # the class's name, or the verdict
+    suggestion: str | None
+    confidence: float | None
+    right: bool | None  # None where the suggestion cannot be judged by this answer
+    version: int | None
+    seconds: float | None
+    created: float
+    origin: Origin
+    note: str
+    flagged: bool
+
+
+class BehindItem(BaseModel):
+    """An item behind a figure, and the answers that put it there, the newest first."""
+
+    item_id: int
+    external_id: str
+    media_url: str | None
+    text: str | None
+    fields: dict[str, Any] | None
+    label: str | None
+    answers: list[GivenAnswer]
+
+
+class Behind(BaseModel):
+    """Some of the items behind a figure, the last answered first.
+
+    `hidden` more are there only through other people's answers, which experts and owners see.
+    """
+
+    items: list[BehindItem]
+    total: int
+    hidden: int
+
+
+def items_behind(
+    workspace: Workspace, actor_id: int, project_id: int, which: Which, offset: int = 0, limit: int = 24
+) -> Behind:
+    """The items behind a figure. Annotators see those that they answered themselves; experts and owners see all.
+
+    Raises
+    ------
+    NotFound
+        If the user is no member of the project.
+    Invalid
+        If `offset` or `limit` is out of bounds.
+    """
+    if offset < 0 or not 1 <= limit <= MOST:
+        raise Invalid(f"Ask for 1 to {MOST} items at a time, from the first or a later one on.")
+    with reading(workspace.engine) as session:
+        require(session, actor_id, project_id)
+        history = read_history(session, project_id)
+        picked = which.pick(session, history)
+        everything = picked["item"].nunique()
+        if not sees_everyone(session, actor_id, project_id):
+            picked = picked[picked["user"] == actor_id]
+        newest = picked.groupby("item")["seq"].max().sort_values(ascending=False)
+        page = [int(item) for item in newest.index[offset : offset + limit]]
+        answers = picked[picked["item"].isin(page)].sort_values("seq", ascending=False)
+        return Behind(
+            items=_items(session, history, page, answers, actor_id), total=len(newest), hidden=everything - len(newest)
+        )
+
+
+def sees_everyone(session: Session, actor_id: int, project_id: int) -> bool:
+    """Whether a member may see what other people answered, one by one."""
+    member = session.get(Membership, (project_id, actor_id))
+    return member is not None and member.role is not Role.ANNOTATOR
+
+
+def _items(
+    session: Session, history: History, page: list[int], answers: pd.DataFrame, actor_id: int
+) -> list[BehindItem]:
+    names = history.class_names
+    items = {item.id: item for item in session.exec(select(Item).where(col(Item.id).in_(page))).all()}
+    labels = dict(session.exec(select(Label.item_id, Label.class_id).where(col(Label.item_id).in_(page))).all())
+    query = select(Annotation).where(col(Annotation.seq).in_([int(seq) for seq in answers["seq"]]))
+    stored = {annotation.seq: annotation for annotation in session.exec(query).all()}
+    given: dict[int, list[GivenAnswer]] = {item: [] for item in page}
+    for row in answers.to_dict("records"):
+        annotation = stored[row["seq"]]
+        class_id = row["class_id"] if row["class_id"] != NOBODY else None
+        suggested = row["suggested"] if row["suggested"] != NOBODY else None
+        given[row["item"]].append(
+            GivenAnswer(
+                event_id=annotation.id, person=history.people.get(row["user"], ""), mine=row["user"] == actor_id,
+                verdict=annotation.verdict, class_id=class_id,
+                answer=annotation.verdict if class_id is None else names.get(class_id, ""),
+                suggestion=None if suggested is None else names.get(suggested, ""),
+                confidence=None if pd.isna(row["confidence"]) else row["confidence"],
+                right=row["right"] if row["judged"] else None,
+                version=row["version"] if row["version"] != NOBODY else None,
+                seconds=annotation.seconds, created=annotation.created, origin=annotation.origin,
+                note=annotation.note, flagged=annotation.flagged,
+            )
+        )  # fmt: skip
+    return [
+        BehindItem(
+            item_id=item_id, external_id=items[item_id].external_id,
+            media_url=f"/api/v1/items/{item_id}/media" if items[item_id].media else None,
+            text=items[item_id].text, fields=items[item_id].fields, label=names.get(labels.get(item_id, NOBODY)),
+            answers=given[item_id],
+        )
+        for item_id in page
+    ]  # fmt: skip

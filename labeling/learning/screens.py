@@ -1,0 +1,221 @@
+"""Screens of items that the live model believes are one class, the most doubtful first, to be confirmed together."""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
+
+from labeling.annotation.claims import Claim, as_claim
+from labeling.annotation.consensus import live_class
+from labeling.annotation.queue import MAX_CLAIMS, eligible, give_back, lease_item, live_ranking, own_leases
+from labeling.db.engine import reading, writing
+from labeling.db.schema import Annotation, Assignment, Item, LabelClass, ModelVersion, Project
+from labeling.errors import Invalid
+from labeling.learning.predictions import PoolPredictions, pool_predictions
+from labeling.learning.versions import find_live
+from labeling.projects import settings_of
+from labeling.users import require
+from labeling.workspace import Workspace
+
+LOOKED_AT = 1000  # rows whose state is asked for by number; beyond that, all that are open are read at once
+
+
+class Believed(BaseModel):
+    """How many open items the model believes are a class."""
+
+    class_id: int
+    items: int
+
+
+class Screen(BaseModel):
+    """Leased items that the model believes are one class, the most doubtful first."""
+
+    class_id: int | None
+    claims: list[Claim]
+    believed: list[Believed]  # of every class that has any
+    model_version: int | None
+    why: str = ""  # there is nothing, in one sentence
+
+
+def open_screen(
+    workspace: Workspace,
+    actor_id: int,
+    project_id: int,
+    class_id: int | None = None,
+    count: int = 40,
+    *,
+    client: str | None = None,
+    resume: bool = False,
+    release: Sequence[int] = (),
+    without: Sequence[int] = (),
+    now: float | None = None,
+) -> Screen:
+    """Lease up to `count` items that the live model believes are a class to the acting user.
+
+    Parameters
+    ----------
+    class_id
+        Which class; where None, the one of which the most open items are expected.
+    client
+        The browser tab that asks.
+    resume
+        Whether this tab has just been loaded: what it still holds from before is given back first.
+    release
+        Assignments to give back in the same transaction.
+    without
+        Items that are not wanted: those that were left out of earlier screens.
+
+    Raises
+    ------
+    Invalid
+        If `count` is out of bounds, the class is not one to choose, or the project hides the model's guesses.
+    NotFound
+        If the user is no member of the project.
+    """
+    if not 1 <= count <= MAX_CLAIMS:
+        raise Invalid(f"A screen has between 1 and {MAX_CLAIMS} items.")
+    with reading(workspace.engine) as session:
+        project = require(session, actor_id, project_id)
+        if settings_of(project).suggestions == "hide":
+            raise Invalid("This project hides what the model believes, so its items are labeled one by one.")
+        if class_id is not None:
+            _check(session, project_id, class_id)
+        version = find_live(session, project_id)
+        beliefs = pool_predictions(workspace, version)
+        if version is not None and beliefs is not None:
+            classes, is_open = _classes_today(session, beliefs), _open_today(session, version, beliefs)
+    if version is None:
+        why = "There is no model yet. Label some items of two classes one by one first."
+        return Screen(class_id=class_id, claims=[], believed=[], model_version=None, why=why)
+    if beliefs is None:
+        why = "The model has not looked at the pool yet. Label an item one by one, and it will."
+        return Screen(class_id=class_id, claims=[], believed=[], model_version=version.number, why=why)
+
+    ids, counts = np.unique(classes[is_open & (classes > 0)], return_counts=True)
+    by_count = [int(ids[at]) for at in np.argsort(-counts, kind="stable")]
+    believed = [Believed(class_id=int(i), items=int(n)) for i, n in zip(ids, counts, strict=True)]
+    with writing(workspace.engine) as session:
+        now = time.time() if now is None else now
+        project = require(session, actor_id, project_id)
+        if resume and client:
+            before = own_leases(session, actor_id, project_id, now, col(Assignment.client) == client)
+            release = [*release, *(each.id for each in before if each.id is not None)]
+        give_back(session, actor_id, release)
+        open_rows = select(Item.row).where(*eligible(actor_id, project, now), col(Item.id).not_in(without))
+        search = _Search(session, project_id, open_rows, beliefs.confidence, classes, is_open)
+        claims: list[Claim] = []
+        for wanted in by_count if class_id is None else [class_id]:
+            if rows := search.most_doubtful(wanted, count):
+                claims = _lease(session, actor_id, project, version, beliefs, wanted, rows, client, now)
+                class_id = wanted
+                break
+    why = "" if claims else "No item that is open to you now is believed to be of this class."
+    return Screen(class_id=class_id, claims=claims, believed=believed, model_version=version.number, why=why)
+
+
+class _Search:
+    """Finds the rows of a class that a person may be asked, without reading the whole pool where that can be helped."""
+
+    def __init__(
+        self,
+        session: Session,
+        project_id: int,
+        open_rows: SelectOfScalar[int],
+        confidence: NDArray[np.float32],
+        classes: NDArray[np.int64],
+        is_open: NDArray[np.bool_],
+    ) -> None:
+        self._session = session
+        self._project_id = project_id
+        self._open_rows = open_rows
+        self._confidence = confidence
+        self._classes = classes
+        self._is_open = is_open
+        self._all: set[int] | None = None
+
+    def most_doubtful(self, class_id: int, count: int) -> list[int]:
+        """Up to `count` rows of a class, the least sure first."""
+        rows = np.flatnonzero((self._classes == class_id) & self._is_open)
+        doubtful: list[int] = rows[np.argsort(self._confidence[rows], kind="stable")].tolist()
+        near, far = doubtful[: 2 * count], doubtful[: LOOKED_AT + 2 * count]
+        found = self._among(near)
+        if len(found) < count and len(far) > len(near):
+            found += self._among(far[len(near) :])
+        if len(found) < count and len(doubtful) > len(far):
+            if self._all is None:
+                self._all = set(self._session.exec(self._open_rows).all())
+            found += [row for row in doubtful[len(far) :] if row in self._all]
+        return found[:count]
+
+    def _among(self, rows: list[int]) -> list[int]:
+        # The limit keeps the rows apart from the conditions: the database would else go through all open items.
+        these = select(Item.id).where(Item.project_id == self._project_id, col(Item.row).in_(rows)).limit(len(rows))
+        wanted = these.subquery()
+        free = set(self._session.exec(self._open_rows.join(wanted, wanted.c.id == Item.id)).all())
+        return [row for row in rows if row in free]
+
+
+def _check(session: Session, project_id: int, class_id: int) -> None:
+    chosen = session.get(LabelClass, class_id)
+    if chosen is None or chosen.project_id != project_id or chosen.retired or chosen.merged_into is not None:
+        raise Invalid("That class is not one to choose in this project; choose another.")
+
+
+def _classes_today(session: Session, beliefs: PoolPredictions) -> NDArray[np.int64]:
+    """The class id (n,) that each row is believed to be, through merges; 0 where that class was retired."""
+    today = []
+    for class_id in beliefs.class_ids:
+        living = live_class(session, class_id)
+        today.append(0 if session.get_one(LabelClass, living).retired else living)
+    return np.array(today, dtype=np.int64)[beliefs.classes]
+
+
+def _open_today(session: Session, version: ModelVersion, beliefs: PoolPredictions) -> NDArray[np.bool_]:
+    """Whether each row (n,) may still be asked: as it was for the model, and what people did since."""
+    is_open = np.array(beliefs.open)
+    overlap = settings_of(session.get_one(Project, version.project_id)).overlap
+    touched = select(Annotation.item_id).where(
+        Annotation.project_id == version.project_id, col(Annotation.seq) > version.annotation_seq
+    )
+    answered = select(Item.row, Item.answers).where(col(Item.id).in_(touched), Item.row < len(is_open))
+    for row, answers in session.exec(answered).all():
+        is_open[row] = answers < overlap
+    return is_open
+
+
+def _lease(
+    session: Session,
+    actor_id: int,
+    project: Project,
+    version: ModelVersion,
+    beliefs: PoolPredictions,
+    class_id: int,
+    rows: list[int],
+    client: str | None,
+    now: float,
+) -> list[Claim]:
+    """Lease the items in these rows, in this order."""
+    found = select(Item).where(Item.project_id == version.project_id, col(Item.row).in_(rows))
+    items = {item.row: item for item in session.exec(found).all()}
+    ranking = live_ranking(session, version.project_id)
+    version = session.get_one(ModelVersion, version.id)  # held, so that a claim each does not read it anew
+    expires = now + settings_of(project).lease_seconds
+    name = session.get_one(LabelClass, class_id).name
+    leased = []
+    for row in rows:
+        sure = float(beliefs.confidence[row])
+        chosen = {
+            "why": f"one of those believed to be “{name}”, {sure:.0%} sure",
+            "ranking_id": ranking.id if ranking else None,
+            "model_version_id": version.id,
+            "suggestion_class_id": class_id,
+            "suggestion_confidence": sure,
+            "suggestion_shown": True,
+        }
+        leased.append(lease_item(session, actor_id, items[row], client, now, expires, **chosen))
+    session.flush()
+    return [as_claim(session, assignment) for assignment in leased]

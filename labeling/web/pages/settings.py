@@ -1,0 +1,174 @@
+"""Settings: the classes, what people are told, what is asked next and how, and items that are nearly the same."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import streamlit as st
+
+from labeling import projects
+from labeling.db.schema import Role
+from labeling.errors import AskwiseError
+from labeling.projects import MAX_GUIDELINES, ProjectSummary
+from labeling.web import current, frame, settings_classes, settings_near
+from labeling.web.frame import plain
+
+ERROR = "settings_error"
+AUTO = "auto"  # of encoders: the best for the kind of item
+STRATEGIES = {
+    "adaptive": "Spreads out over the pool first, then asks where most of the model's doubt is: the one to begin with.",
+    "uncertainty_herding": "Asks doubtful items that many other doubtful items resemble, unlike what was asked.",
+    "coverage": "Asks typical items, spread out over the pool; it needs no model.",
+    "margin": "Asks where the two likeliest classes are closest to each other; the quickest on large pools.",
+    "least_confident": "Asks where the likeliest class is least likely.",
+    "entropy": "Asks where the probabilities are spread over many classes.",
+    "expected_error": "Asks what would lower the error over the pool most, once known; for answers that are dear.",
+    "expected_change": "Asks what would move the model most.",
+    "badge": "Asks items that are doubtful and different from each other, for large batches.",
+    "density": "Asks items that are doubtful and like the rest of the pool, so no odd ones.",
+    "committee": "Asks where different kinds of classifier disagree.",
+    "random": "Asks by lot: the control in every comparison.",
+}
+HEADS = {
+    "default": ("Shaped by the pool", "Logistic regression along the directions in which the pool itself varies."),
+    "logistic": ("Plain", "Logistic regression on the features as they are."),
+}
+SUGGESTIONS = {"show": "Shown", "hide": "Hidden"}
+NEAR = {"ask": "Each is asked", "once": "One of each group is asked"}
+
+
+def setting(
+    label: str, name: str, draw: Callable[..., Any], value: object, to: Callable[[Any], object] = lambda v: v,
+    **options: Any,
+) -> Any:  # fmt: skip
+    """A widget that shows a setting as it is now, and saves it when somebody changes it."""
+    key = f"setting_{name}_{project.id}"
+    st.session_state[key] = value
+    return draw(label, key=key, on_change=save, args=(name, key, to), disabled=not owner, **options)
+
+
+def save(name: str, key: str, to: Callable[[Any], object]) -> None:
+    """Take over what a widget says."""
+    try:
+        changes = {name: to(st.session_state[key])}
+        projects.update_settings(current.workspace(), current.actor(), project.id, changes)
+        st.toast("Saved", icon=":material/check:")
+    except AskwiseError as error:
+        st.session_state[ERROR] = str(error)
+
+
+def asked() -> None:
+    """What is asked next, of how many people, for how long."""
+    now = detail.settings
+    st.subheader("What is asked", anchor=False)
+    names = projects.strategy_names()
+    there = names if now.strategy in names else [now.strategy, *names]
+    strategy = setting("What is asked next", "strategy", st.selectbox, now.strategy, options=there)
+    st.caption(STRATEGIES.get(strategy, "A strategy of another package."))
+    left, right = st.columns(2)
+    with left:
+        setting(
+            "People per item", "overlap", st.number_input, now.overlap, int, min_value=1, max_value=100, step=1,
+            help="How many different people answer each item.",
+        )  # fmt: skip
+    with right:
+        setting(
+            "Held for a person, in seconds", "lease_seconds", st.number_input, now.lease_seconds, int, min_value=1,
+            max_value=86_400, step=30, help="After that, an item that somebody left is asked of others.",
+        )  # fmt: skip
+    with left:
+        setting(
+            "The model's guess", "suggestions", st.segmented_control, now.suggestions, options=list(SUGGESTIONS),
+            format_func=SUGGESTIONS.__getitem__, required=True,
+            help="Guesses are quick to confirm and pull people along; hidden, every answer is a person's own. "
+            "The grid needs them.",
+        )  # fmt: skip
+    with right:
+        setting(
+            "Accuracy to reach, in percent", "target_accuracy", st.number_input,
+            None if now.target_accuracy is None else 100 * now.target_accuracy,
+            lambda v: None if v is None else v / 100, min_value=1.0, max_value=99.9, step=1.0, format="%.4g",
+            placeholder="none", help="Insights estimates how many more labels and hours that takes.",
+        )  # fmt: skip
+    columns = projects.columns_of(current.workspace(), current.actor(), project.id)
+    if columns or now.columns:
+        setting(
+            "Columns shown first", "columns", st.multiselect, now.columns,
+            options=list(dict.fromkeys([*columns, *now.columns])), placeholder="in the order of the file",
+            help="Of a row, while labeling; the others are below them.",
+        )  # fmt: skip
+
+
+def learned() -> None:
+    """How an item becomes a vector, and what learns from vectors."""
+    from labeling.features.choices import EncoderChoices, encoder_choices  # heavy, and often not looked at
+
+    now = detail.settings
+    st.subheader("What learns", anchor=False)
+    choices: EncoderChoices | None = None
+    if project.items:
+        with suppress(AskwiseError):  # items whose kind is not known yet, say
+            choices = encoder_choices(current.workspace(), current.actor(), project.id)
+    about = {c.name: c for c in choices.choices} if choices else {}
+    best = next((c.name for c in about.values() if c.best), None)
+    known = [AUTO, *about] if about else list(projects.ENCODERS)
+    options = known if now.encoder in known else [now.encoder, *known]
+    encoder = setting(
+        "How items are told apart", "encoder", st.selectbox, now.encoder, options=options,
+        format_func=lambda name: f"automatic: {best}" if name == AUTO and best else name,
+    )  # fmt: skip
+    told = about.get(best if encoder == AUTO and best else encoder)
+    if told is not None:
+        st.caption(" ".join(filter(None, (plain(told.about), plain(told.measured)))))
+    elif encoder == AUTO:
+        st.caption("The best for the kind of item that is imported.")
+    if choices is not None and choices.better:
+        st.caption(f":material/lightbulb: {plain(choices.better)}")
+    head = setting(
+        "Model", "head", st.segmented_control, now.head, options=list(HEADS), format_func=lambda h: HEADS[h][0],
+        required=True,
+    )  # fmt: skip
+    st.caption(HEADS[head][1])
+
+
+def told() -> None:
+    """What people read before they answer."""
+    setting(
+        "Guidelines", "guidelines", st.text_area, detail.guidelines, height=220, max_chars=MAX_GUIDELINES,
+        placeholder="What counts as what, and what to do in doubt.",
+        help="People see them while they label, also those who are labeling now.",
+    )  # fmt: skip
+
+
+project: ProjectSummary = frame.current_project("Settings")
+owner = project.role is Role.OWNER
+detail = projects.read_project(current.workspace(), current.actor(), project.id)
+if not owner:
+    st.info("These are for you to read; the project's owners can change them.", icon=":material/lock:")
+if error := st.session_state.pop(ERROR, None):
+    st.error(plain(error), icon=":material/error:")
+
+class_tab, asking_tab, near_tab = st.tabs(
+    [":material/category: Classes", ":material/tune: Labeling", ":material/content_copy: Near-duplicates"],
+    on_change="rerun", key="settings_tab",
+)  # fmt: skip
+with class_tab:
+    if class_tab.open:
+        settings_classes.show(project)
+with asking_tab:
+    if asking_tab.open:
+        with st.container(border=True):
+            told()
+        left, right = st.columns(2)
+        with left, st.container(border=True, height="stretch"):
+            asked()
+        with right, st.container(border=True, height="stretch"):
+            learned()
+with near_tab:
+    if near_tab.open:
+        setting(
+            "Items that are nearly the same", "near_duplicates", st.segmented_control, detail.settings.near_duplicates,
+            options=list(NEAR), format_func=NEAR.__getitem__, required=True,
+            help="Those that are not asked stay in exports, with the item that they are nearly the same as.",
+        )  # fmt: skip
+        settings_near.show(project)
