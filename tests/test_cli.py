@@ -11,9 +11,12 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from labeling import __version__
+from labeling import __version__, jobs
 from labeling.cli import app, main
+from labeling.db.schema import JobState
+from labeling.intake import importer
 from labeling.users import bearer, local_user
+from labeling.verbs import OpenWorkspace
 from labeling.workspace import Workspace, open_workspace
 from tests.db.small_project import SmallProject
 
@@ -153,6 +156,63 @@ def test_an_error_is_one_sentence_and_no_traceback(
     opened: Workspace, words: list[str], sentence: str, failed: Callable[..., str]
 ):
     assert sentence in failed(*words)
+
+
+@pytest.fixture
+def mails(tmp_path: Path) -> Path:
+    """A table of texts with their labels, and a row that is none; its second text would ring a terminal's bell."""
+    rows = ["1;a text about the first thing;x", "2;the \a\x1b[31msecond thing;y", "3;;x"]
+    path = tmp_path / "mails.csv"
+    path.write_text("\n".join(["nr;words;verdict", *rows]), encoding="utf-8")
+    return path
+
+
+def test_a_table_is_previewed_corrected_and_imported_with_its_labels(opened: Workspace, mails: Path):
+    told("project", "create", "mail")
+    roles = ["--role", "verdict=label", "--role", "words=text", "--role", "nr=meta"]
+    shown = told("import", "mail", mails, "--preview", *roles)
+    assert "about the first thing" in shown and "verdict=label" in shown and "Its text is empty" in shown
+    assert "\x1b[31m" not in shown and "\a" not in shown
+    preview = as_json("import", "mail", mails, "--preview", *roles)
+    assert (preview["kind"], preview["reading"]["delimiter"], preview["classes"]) == ("text", ";", ["x", "y"])
+    report = as_json("import", "mail", mails, "--labels", "imported", *roles)
+    assert (report["added"], report["labeled"], report["refused_count"]) == (2, 2, 1)
+    assert (report["refused"][0]["line"], report["state"]) == (4, "done")
+    assert "Its text is empty" in Path(report["refused_list"]).read_text(encoding="utf-8")
+    assert "0 added, 2 already there, 1 refused." in told("import", "mail", mails, *roles)
+
+
+@pytest.mark.parametrize("role", ["words", "words=", "=text", "words=sentence"])
+def test_a_role_that_is_none_is_said_with_those_there_are(
+    opened: Workspace, mails: Path, role: str, failed: Callable[..., str]
+):
+    told("project", "create", "mail")
+    assert "the role being one of id, text, image, label" in failed("import", "mail", mails, "--role", role)
+
+
+def test_an_interrupt_cancels_an_import_and_keeps_what_went_in(
+    opened: Workspace, mails: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    told("project", "create", "mail")
+    monkeypatch.setitem(importer.BATCH_RECORDS, "text", 1)
+    monkeypatch.setattr(importer, "MOST_RECORDS", 1)
+    kept, count = jobs.keep, iter(range(9))
+
+    def interrupt(*given: Any) -> None:
+        if next(count) == 2:  # it begins, one batch comes in, and now the second would
+            raise KeyboardInterrupt
+        kept(*given)
+
+    monkeypatch.setattr(jobs, "keep", interrupt)
+    monkeypatch.setattr(sys, "argv", ["askwise", "import", "mail", str(mails), "--role", "words=text"])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130
+    assert "Cancelled; what went in stays" in capsys.readouterr().err
+    monkeypatch.undo()
+    assert jobs.read(opened, 1).state is JobState.CANCELLED
+    (project,) = OpenWorkspace(opened.root).projects()
+    assert project["items"] == 1
 
 
 def test_importing_nothing_is_an_error(here: Path, tmp_path: Path, failed: Callable[..., str]):

@@ -3,20 +3,25 @@
 import pytest
 from sqlmodel import select
 
-from labeling import projects
+from labeling import jobs, projects
 from labeling.classes import KEYS, add_classes, classes_of
 from labeling.db.engine import reading, writing
-from labeling.db.schema import Event, LabelClass, Role
+from labeling.db.schema import Event, JobKind, LabelClass, Project, Role
 from labeling.errors import Invalid, NotAllowed, NotFound
+from labeling.features import encoding
+from labeling.features.encoding import AUTO
 from labeling.projects import (
+    ENCODERS,
     Settings,
     create_project,
     find_project,
     list_projects,
     read_project,
+    strategy_names,
     update_settings,
 )
 from labeling.workspace import Workspace
+from strategies import available_strategies
 from tests.db.small_project import add_user
 
 
@@ -101,6 +106,53 @@ def test_settings_change_one_by_one_and_the_change_is_on_record(workspace: Works
     with reading(workspace.engine) as session:
         events = [(e.user_id, e.kind, e.detail) for e in session.exec(select(Event)).all()]
     assert events[-1] == (ada, "settings changed", {"lease_seconds": 60})
+
+
+@pytest.mark.parametrize("setting", ["strategy", "encoder"])
+def test_a_strategy_or_encoder_that_is_not_there_is_refused_with_those_that_are(
+    workspace: Workspace, ada: int, setting: str
+):
+    with pytest.raises(Invalid, match=f"“{setting}” cannot be “crystal ball”; there are: a"):
+        create_project(workspace, ada, "birds", [], settings={setting: "crystal ball"})
+    made = create_project(workspace, ada, "birds", [])
+    with pytest.raises(Invalid, match="there are: "):
+        update_settings(workspace, ada, made, {setting: "crystal ball"})
+    with writing(workspace.engine) as session:  # as when the package that brought it was removed
+        session.get_one(Project, made).settings = {setting: "crystal ball"}
+    assert update_settings(workspace, ada, made, {"overlap": 2}).overlap == 2
+
+
+def test_what_projects_know_by_name_is_what_there_is():
+    assert strategy_names() == available_strategies()
+    assert set(ENCODERS) == {AUTO, *encoding.ENCODERS}
+
+
+@pytest.mark.parametrize(
+    ("changes", "asked"),
+    [
+        ({"strategy": "margin"}, {JobKind.TRAIN}), ({"near_duplicates": "once"}, {JobKind.TRAIN}),
+        ({"encoder": "pixels"}, {JobKind.ENCODE}), ({"lease_seconds": 60}, set()), ({"overlap": 1}, set()),
+    ],
+)  # fmt: skip
+def test_a_setting_that_moves_the_ranking_or_the_features_has_them_made_anew(
+    workspace: Workspace, ada: int, changes: dict[str, object], asked: set[JobKind]
+):
+    made = create_project(workspace, ada, "birds", [])
+    update_settings(workspace, ada, made, changes)
+    with reading(workspace.engine) as session:
+        assert {job.kind for job in jobs.unfinished(session, made)} == asked
+
+
+def test_guidelines_change_and_pages_that_are_open_are_told(workspace: Workspace, ada: int):
+    made = create_project(workspace, ada, "birds", [], guidelines="Look.")
+    update_settings(workspace, ada, made, {"guidelines": " Look twice.\n"})
+    seen = read_project(workspace, ada, made)
+    assert (seen.guidelines, seen.schema_version) == ("Look twice.", 2)
+    update_settings(workspace, ada, made, {"guidelines": "Look twice."})
+    assert read_project(workspace, ada, made).schema_version == 2
+    for wrong in ("a\0b", "x" * 20_001, 3):
+        with pytest.raises(Invalid):
+            update_settings(workspace, ada, made, {"guidelines": wrong})
 
 
 def test_only_the_owner_changes_settings(workspace: Workspace, ada: int):

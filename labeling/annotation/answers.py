@@ -203,7 +203,9 @@ def undo_batch(
         missing = len(withdrawn) - len(claims) if withdrawn else 0
         why = f"{missing} of its items are somebody else's now." if missing > 0 else ""
         status: Literal["undone", "repeated"] = "undone" if withdrawn else "repeated"
-        return BatchUndone(project_id=given[0].project_id, status=status, why=why, claims=claims)
+        undone = BatchUndone(project_id=given[0].project_id, status=status, why=why, claims=claims)
+    with_keywords(workspace, claims)
+    return undone
 
 
 def _undo_of(event_id: str) -> str:

@@ -13,6 +13,7 @@ from typing import TypeVar
 import numpy as np
 import sqlalchemy as sa
 from sqlmodel import col, select
+from threadpoolctl import threadpool_limits
 
 from labeling.db.engine import reading
 from labeling.db.schema import Item, Project
@@ -190,7 +191,8 @@ def _outgrown(matrix: FeatureMatrix, encoder: Encoder, total: int) -> bool:
 def _fit(workspace: Workspace, project_id: int, kind: type[Encoder], total: int) -> tuple[FeatureMatrix, Encoder]:
     """Fit an encoder to the pool as it is; what it learned is on disk before its matrix is."""
     items = _sample(workspace, project_id, kind, kind.sample or LOOKED_AT)
-    encoder = _naming(kind.fit, items)
+    with threadpool_limits(1):  # threads of linear algebra wait for each other where the machine is busy
+        encoder = _naming(kind.fit, items)
     folder = workspace.features(project_id, encoder.version)
     if (folder / COUNT_FILE).exists():  # the same was learned again
         matrix = FeatureMatrix.open(folder)

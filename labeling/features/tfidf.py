@@ -56,7 +56,7 @@ class Tfidf:
     directions: NDArray[np.float32]
     name: ClassVar[str] = "tfidf"
     kind: ClassVar[Kind | None] = "text"
-    sample: ClassVar[int] = 20_000
+    sample: ClassVar[int] = 10_000
     chunk: ClassVar[int] = 2000
 
     @classmethod

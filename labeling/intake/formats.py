@@ -20,7 +20,10 @@ SUFFIXES = {
 TELLING = {suffix: format for suffix, format in SUFFIXES.items() if suffix != ".txt"}  # of tables among other files
 UNREADABLE = {".xls": "an old Excel workbook", ".ods": "an OpenDocument sheet", ".numbers": "a Numbers sheet"}
 MOST_TABLES = 100
-TAKEN = "CSV, TSV, JSON Lines, Parquet, Excel (.xlsx), exports of Label Studio, doccano and COCO, and folders, zip and tar archives of images are taken"  # noqa: E501
+TAKEN = (
+    "CSV, TSV, JSON Lines, Parquet, Excel (.xlsx), exports of Label Studio, doccano and COCO, and folders, zip and tar "
+    "archives of images are taken"
+)
 
 
 def is_place(path: Path) -> bool:

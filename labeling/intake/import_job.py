@@ -10,11 +10,12 @@ from pydantic import BaseModel
 from sqlmodel import Session
 
 from labeling import jobs
-from labeling.db.engine import reading, writing
+from labeling.db.engine import reading as db_reading
+from labeling.db.engine import writing
 from labeling.db.schema import Event, Job, JobKind, JobState, Role
 from labeling.errors import AskwiseError, Invalid, NotFound
 from labeling.intake import demo, inbox, sources
-from labeling.intake.importer import Labels, import_records
+from labeling.intake.importer import Labels, import_records, mixes_kinds
 from labeling.intake.ledger import ImportReport, Ledger, refused_path
 from labeling.intake.previewing import preview_apart
 from labeling.intake.records import Preview, Reading, Record, Refused
@@ -77,7 +78,10 @@ def preview_import(
     _require_owner(workspace, actor_id, project_id)
     with _called(path, name):
         found = preview_apart(path, reading, rows)
-    return found.model_copy(update={"refused": [_renamed(refused, path, name) for refused in found.refused]})
+    with db_reading(workspace.engine) as session:
+        notes = [note for note in [mixes_kinds(session, project_id, found.kind), *found.notes] if note]
+    refused = [_renamed(refused, path, name) for refused in found.refused]
+    return found.model_copy(update={"refused": refused, "notes": notes})
 
 
 def as_table(preview: Preview) -> list[dict[str, Any]]:
@@ -184,7 +188,7 @@ def read_import(workspace: Workspace, actor_id: int, job_id: int) -> ImportView:
     NotFound, NotAllowed
         If there is no such import in a project that the acting user owns.
     """
-    with reading(workspace.engine) as session:
+    with db_reading(workspace.engine) as session:
         return _view(_own(session, actor_id, job_id))
 
 
@@ -232,7 +236,7 @@ def refused_file(workspace: Workspace, actor_id: int, job_id: int) -> Path:
     NotFound, NotAllowed
         If there is no such import in a project that the acting user owns, or it refused nothing.
     """
-    with reading(workspace.engine) as session:
+    with db_reading(workspace.engine) as session:
         _own(session, actor_id, job_id)
     path = refused_path(workspace, job_id)
     if not path.is_file():
@@ -315,7 +319,7 @@ def _own(session: Session, actor_id: int, job_id: int) -> Job:
 
 
 def _require_owner(workspace: Workspace, actor_id: int, project_id: int) -> None:
-    with reading(workspace.engine) as session:
+    with db_reading(workspace.engine) as session:
         require(session, actor_id, project_id, Role.OWNER)
 
 

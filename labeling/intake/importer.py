@@ -273,15 +273,25 @@ def _store(path: Path, data: bytes) -> None:
             raise
 
 
-def _check_kind(session: Session, project_id: int, kind: Kind) -> None:
-    """Items of several kinds could not be encoded by one encoder, nor learned from by one model."""
+def mixes_kinds(session: Session, project_id: int, kind: Kind) -> str:
+    """Why items of this kind cannot go into a project: those of several kinds could not be encoded by one encoder, nor
+    learned from by one model. Empty where they can.
+    """
     first = session.exec(select(Item.media, Item.text).where(Item.project_id == project_id).limit(1)).first()
     if first is None:
-        return
+        return ""
     there: Kind = "image" if first[0] is not None else "text" if first[1] is not None else "row"
-    if there != kind:
-        words, others = KIND_WORDS[kind], KIND_WORDS[there]
-        raise Invalid(f"These are {words} and the project has {others}; make a project of their own for them.")
+    words, others = KIND_WORDS[kind], KIND_WORDS[there]
+    return (
+        ""
+        if there == kind
+        else f"These are {words} and the project has {others}; make a project of their own for them."
+    )
+
+
+def _check_kind(session: Session, project_id: int, kind: Kind) -> None:
+    if sentence := mixes_kinds(session, project_id, kind):
+        raise Invalid(sentence)
 
 
 def _insert(session: Session, target: _Target, arrivals: list[_Arrival], ledger: Ledger) -> None:

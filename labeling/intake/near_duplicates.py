@@ -34,8 +34,9 @@ from labeling.workspace import Workspace
 
 FAR = 10  # differing bits from which two fingerprints nominate nothing; up to 6, no pair is missed
 WINDOW = 40  # neighbours in an order that are looked at: a crowd of equal fingerprints costs no more
-CHUNK = 512  # items fingerprinted in one step
+CHUNK = 2048  # items fingerprinted, looked at or written down in one step
 PAGE = 50_000  # items whose fingerprints are read in one transaction
+MISSES = 12  # closer looks in vain after which an item is compared with others of that kind no more
 FIRSTS = 20  # of a crowd, with which an item is compared
 REMEMBERED = 5_000  # contents held for the closer look
 LINKED = "near-duplicates linked"  # the event that says up to which item
@@ -262,15 +263,21 @@ def _link(
     """
     at = {int(item_id): place for place, item_id in enumerate(ids[:new_from])} if near.any() else {}
     groups = _Groups(len(ids), ((place, at[int(near[place])]) for place in np.flatnonzero(near).tolist()))
-    look = _Look(workspace, ids)
+    look, misses = _Look(workspace, ids), np.zeros(len(ids), dtype=np.int64)
     for pairs in candidates(prints, new_from):
-        apart = pairs[groups.root[pairs[:, 0]] != groups.root[pairs[:, 1]]]
+        one, other = pairs.T
+        open_still = (groups.root[one] != groups.root[other]) & (np.minimum(misses[one], misses[other]) < MISSES)
+        closest_first = np.argsort(np.bitwise_count((prints[one] ^ prints[other]).view(np.uint64)), kind="stable")
+        apart = pairs[closest_first[open_still[closest_first]]]
         for start in range(0, len(apart), CHUNK):
             some = apart[start : start + CHUNK].tolist()
             look.fetch(place for pair in some for place in pair)
             for a, b in some:
-                if groups.apart(a, b) and look.alike(a, b):
-                    groups.join(a, b)
+                if groups.apart(a, b) and min(misses[a], misses[b]) < MISSES:
+                    if look.alike(a, b):
+                        groups.join(a, b)
+                    else:
+                        misses[[a, b]] += 1
         groups.settle()
     linked: dict[int, int] = {}
     for members in groups.members():

@@ -31,8 +31,9 @@ def open_parquet(file: File, reading: Reading) -> Iterator[Table]:
     Invalid
         If it cannot be read as a whole.
     """
-    with real_file(file) as stream, _decoding(stream) as answers:
-        header = _header(answers)
+    with real_file(file) as stream, _decoding(stream) as process:
+        assert process.stdout
+        header = _header(process.stdout)
         if header is None:
             raise Invalid(f"{file.name} is not a Parquet file that can be read; it may be cut off.")
         if header["unpacked"] > max(MAX_UNPACKED, MAX_RATIO * file.size):
@@ -43,25 +44,24 @@ def open_parquet(file: File, reading: Reading) -> Iterator[Table]:
             raise Invalid(f"{file.name} is empty; give a file with something in it.")
         notes: list[str] = []
         columns = name_columns(header["columns"], notes)
-        rows = _rows(answers, columns, header["rows"], file.name)
+        rows = _rows(process, columns, header["rows"], file.name)
         yield Table(columns, rows, reading, total=header["rows"], names=header["classes"], notes=notes)
 
 
 @contextmanager
-def _decoding(stream: IO[bytes]) -> Iterator[IO[bytes]]:
-    """What the program answers to a file."""
+def _decoding(stream: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """The program at work on a file."""
+    limits = (SECONDS, unparquet.MAX_BATCH_ROWS, unparquet.MAX_MEMORY)
     process = subprocess.Popen(
-        [sys.executable, "-P", unparquet.__file__, str(SECONDS), str(unparquet.MAX_BATCH_ROWS)],
+        [sys.executable, "-P", unparquet.__file__, *map(str, limits)],
         stdin=stream, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         env={name: value for name, value in os.environ.items() if not name.startswith("ASKWISE_")},
     )  # fmt: skip
-    assert process.stdout
-    try:
-        with process.stdout as answers:
-            yield answers
-    finally:
-        process.kill()
-        process.wait()
+    with process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def _header(answers: IO[bytes]) -> dict[str, Any] | None:
@@ -77,17 +77,23 @@ def _header(answers: IO[bytes]) -> dict[str, Any] | None:
     return header if isinstance(header, dict) else None
 
 
-def _rows(answers: IO[bytes], columns: list[str], total: int, name: str) -> Iterator[Row | Refused]:
+def _rows(process: subprocess.Popen[bytes], columns: list[str], total: int, name: str) -> Iterator[Row | Refused]:
+    assert process.stdout
     line = 0
     try:
-        for batch in pa.ipc.open_stream(answers):
+        for batch in pa.ipc.open_stream(process.stdout):
             cells = [_cells(column) for column in batch.columns]
             for line, row in enumerate(zip(*cells, strict=True), start=line + 1):  # noqa: B020
                 yield Row(line, dict(zip(columns, row, strict=True)))
     except BROKEN:
         pass
     if line < total:  # a stream that ends between two batches looks whole
-        yield Refused(name, line + 1, CUT_OFF)
+        if process.wait() != unparquet.TOO_LARGE:
+            yield Refused(name, line + 1, CUT_OFF)
+        elif line:
+            yield Refused(name, line + 1, "The rows from here on are too large for the memory there is; shorten them.")
+        else:
+            raise Invalid(f"{name} cannot be read: its rows are too large for the memory there is; make them smaller.")
 
 
 def _cells(column: pa.Array) -> list[Any]:

@@ -250,7 +250,6 @@ def _name_of(content: object) -> str:
 
 
 def _unescaped(cell: Any) -> Any:
-    """A cell as it was before `labeling.delivery.tabular.cell` led it by an apostrophe."""
     return cell[1:] if cell[:1] == "'" and cell.lstrip("'").startswith(FORMULA) else cell
 
 

@@ -16,20 +16,23 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-MAX_MEMORY = 4 * 1024**3  # of addresses, most of which are libraries
+MAX_MEMORY = 2 * 1024**3  # of addresses, libraries included
 MAX_BATCH_ROWS = 2048
 MAX_BATCH_BYTES = 4 * 1024**2
 BUFFER = 1024**2  # bytes read at a time of each column, so that a row group need not be read as a whole
+TOO_LARGE = 3  # the exit status where memory does not do
 LENGTH = struct.Struct("!I")
 
 
-def main(seconds: float, batch_rows: int = MAX_BATCH_ROWS) -> None:
+def main(seconds: float, batch_rows: int, memory: int) -> None:
     """Answer with the file on standard input; `seconds` is how long a batch may take."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which then hangs up
     if sys.platform == "linux":
         import resource
 
-        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+        most = resource.getrlimit(resource.RLIMIT_AS)[1]  # of the parent, which may itself be limited
+        memory = memory if most == resource.RLIM_INFINITY else min(memory, most)
+        resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
         resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     faulthandler.dump_traceback_later(seconds, exit=True)
@@ -91,4 +94,7 @@ def _classes(schema: pa.Schema) -> dict[str, list[str]]:
 
 
 if __name__ == "__main__":
-    main(float(sys.argv[1]), int(sys.argv[2]))
+    try:
+        main(float(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    except MemoryError:
+        os._exit(TOO_LARGE)

@@ -32,10 +32,8 @@ FEWEST = 20  # items or answers that a calibration needs
 DRAWS = 4000
 CONFIDENCE = 0.90
 SHIFT, SLOPE = 1.0, 0.5  # standard deviations of the calibration's prior, around the model's own word
-MODEST, UNLIKE = (
-    0.15,
-    0.35,
-)  # of the log odds of being right: by how much the mean is too low, and may be off
+MODEST = 0.15  # of the log odds of being right: by how much the mean of the two calibrations is too low
+UNLIKE = 0.45  # of the same: the standard deviation of what it is off by
 EXPONENT, EXPONENT_SPREAD = 0.25, 0.6  # of the error's power law: median, and standard deviation of its logarithm
 PATH_NOISE = 0.3  # of the logarithm of an earlier error, around the power law
 FARTHEST = 20.0  # times as many labels as there are: what lies beyond cannot be told

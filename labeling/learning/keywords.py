@@ -39,7 +39,7 @@ def tell(encoder: object, head: LinearHead, view: View | None, class_ids: list[i
         count = min(PER_CLASS, IN_ALL // len(head.classes))
         strongest = [_strongest(words, row, count) for row in weights]
         return Keywords({class_ids[c]: terms for c, terms in zip(head.classes, strongest, strict=True)})
-    if isinstance(encoder, Table) and encoder.columns:
+    if isinstance(encoder, Table):
         return Keywords({}, _heaviest(encoder.columns, directions))
     return None
 

@@ -25,7 +25,7 @@ from labeling.learning.forecast import (
 from labeling.learning.history import History
 from labeling.learning.pace import Pace, draw_pace
 
-TOLD_FROM = 60  # labels: what is estimated from fewer does not hold
+TOLD_FROM = 80  # labels: what is estimated from fewer does not hold
 POINTS = 30  # versions that the estimate is shown for
 PATH = 24  # points of the forecast
 AHEAD = 1.5, 2.5  # times as many labels as there are: how far a forecast is drawn, and at most

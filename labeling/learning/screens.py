@@ -9,11 +9,11 @@ from pydantic import BaseModel
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from labeling.annotation.claims import Claim, as_claim
+from labeling.annotation.claims import Claim, as_claim, with_keywords
 from labeling.annotation.consensus import live_class
 from labeling.annotation.queue import MAX_CLAIMS, eligible, give_back, lease_item, live_ranking, own_leases
 from labeling.db.engine import reading, writing
-from labeling.db.schema import Annotation, Assignment, Item, LabelClass, ModelVersion, Project
+from labeling.db.schema import Assignment, Item, LabelClass, ModelVersion, Project
 from labeling.errors import Invalid
 from labeling.learning.predictions import PoolPredictions, pool_predictions
 from labeling.learning.versions import find_live
@@ -87,7 +87,7 @@ def open_screen(
         version = find_live(session, project_id)
         beliefs = pool_predictions(workspace, version)
         if version is not None and beliefs is not None:
-            classes, is_open = _classes_today(session, beliefs), _open_today(session, version, beliefs)
+            classes, is_open = _classes_today(session, beliefs), _open_today(session, project, len(beliefs.classes))
     if version is None:
         why = "There is no model yet. Label some items of two classes one by one first."
         return Screen(class_id=class_id, claims=[], believed=[], model_version=None, why=why)
@@ -114,6 +114,7 @@ def open_screen(
                 class_id = wanted
                 break
     why = "" if claims else "No item that is open to you now is believed to be of this class."
+    claims = with_keywords(workspace, claims)
     return Screen(class_id=class_id, claims=claims, believed=believed, model_version=version.number, why=why)
 
 
@@ -174,16 +175,13 @@ def _classes_today(session: Session, beliefs: PoolPredictions) -> NDArray[np.int
     return np.array(today, dtype=np.int64)[beliefs.classes]
 
 
-def _open_today(session: Session, version: ModelVersion, beliefs: PoolPredictions) -> NDArray[np.bool_]:
-    """Whether each row (n,) may still be asked: as it was for the model, and what people did since."""
-    is_open = np.array(beliefs.open)
-    overlap = settings_of(session.get_one(Project, version.project_id)).overlap
-    touched = select(Annotation.item_id).where(
-        Annotation.project_id == version.project_id, col(Annotation.seq) > version.annotation_seq
+def _open_today(session: Session, project: Project, rows: int) -> NDArray[np.bool_]:
+    """Whether each of so many rows may still be asked."""
+    closed = select(Item.row).where(
+        Item.project_id == project.id, Item.answers >= settings_of(project).overlap, Item.row < rows
     )
-    answered = select(Item.row, Item.answers).where(col(Item.id).in_(touched), Item.row < len(is_open))
-    for row, answers in session.exec(answered).all():
-        is_open[row] = answers < overlap
+    is_open = np.ones(rows, dtype=bool)
+    is_open[np.array(session.exec(closed).all(), dtype=np.intp)] = False
     return is_open
 
 

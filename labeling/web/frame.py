@@ -3,6 +3,7 @@
 import re
 import time
 from pathlib import Path
+from typing import Literal
 
 import streamlit as st
 
@@ -18,6 +19,11 @@ _PICKER = "frame_project"
 def plain(text: str) -> str:
     """Text that came from people, escaped so that Markdown shows it letter by letter."""
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
+
+
+def quiet(text: str, *, width: Literal["stretch", "content"] = "stretch") -> None:
+    """A remark in small grey letters, which are darker than those of a caption and so can be read by more people."""
+    st.markdown(f":small[:gray[{text}]]", width=width)
 
 
 def go_to(page: str, project_id: int | None = None) -> None:

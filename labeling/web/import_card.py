@@ -27,7 +27,7 @@ def outcome(job: Job) -> None:
     view = read_import(current.workspace(), current.actor(), job.id or 0)
     if message := st.session_state.pop(f"import_error_{view.id}", ""):
         st.error(plain(message), icon=":material/error:")
-    if view.state is JobState.FAILED:
+    if view.error:
         st.error(plain(view.error), icon=":material/error:")
     if view.state in (JobState.FAILED, JobState.CANCELLED):
         _unfinished(view)
@@ -48,7 +48,7 @@ def _unfinished(view: ImportView) -> None:
 def _details(view: ImportView) -> None:
     with st.expander(f"Last import: {view.added:,} added, {view.refused_count:,} refused"):
         if view.duplicates:
-            st.caption(f"{view.duplicates:,} were in the project already, or twice in the file.")
+            st.caption(f"Already in the project, or twice in the file: {view.duplicates:,}.")
         if view.refused:
             _table(view.refused, {"name": "Name", "line": "Line", "why": "Why it was refused"}, "What was refused")
             if view.refused_count > LISTED:

@@ -157,7 +157,7 @@ def _matrix(order: list[str], *, numbered: bool) -> Layers:
     return alt.layer(
         cells,
         base.transform_filter("isValid(datum.answers)")
-        .mark_text(fontSize=12, tooltip=None, color=text_colour())
+        .mark_text(fontSize=12, tooltip=None, color=text_colour(), aria=False)
         .encode(text=alt.Text("answers:Q", format=",d")),
     )
 

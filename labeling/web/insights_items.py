@@ -86,10 +86,9 @@ def _panel(project: ProjectSummary, row: str, which: Which, *, filtered: bool) -
             st.error(plain(str(error)))
             return
         pages = -(-found.total // PAGE)
-        with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-            st.markdown(_count(found.total, found.hidden), width="content")
-            if pages > 1:
-                st.pagination(pages, key=f"{row}_page", width="content")
+        st.markdown(_count(found.total, found.hidden))
+        if pages > 1:
+            st.pagination(pages, key=f"{row}_page", width="stretch")
         gallery(project, found.items)
 
 

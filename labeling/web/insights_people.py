@@ -17,6 +17,9 @@ from labeling.web.insights_charts import HEIGHT, Layers, draw, note, selection, 
 
 ROW = "insights_people_row"
 WHOSE = "insights_whose"
+TICKS = [0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 120, 300]  # seconds
+ROOM = 1.5  # beside the first and the last bar, as a ratio of seconds
+HEADROOM = 1.25  # above the highest, for the words
 
 
 @st.fragment(run_every="3s")
@@ -106,7 +109,7 @@ def _times(seen: PeopleFigures) -> None:
         ]
     )
     draw(
-        _histogram().properties(height=HEIGHT), pd.concat([table, marks], ignore_index=True),
+        _histogram(taken.bins).properties(height=HEIGHT), pd.concat([table, marks], ignore_index=True),
         "Answers by the seconds they took",
         row=ROW, key="insights_times", which=lambda mark: Took(low=mark["start"], high=mark["end"], user_id=whose),
     )  # fmt: skip
@@ -120,25 +123,28 @@ def _cut(every: Duration) -> str:
     return f"{count} open for more than 5 minutes, and left out."
 
 
-def _histogram() -> Layers:
+def _histogram(bins: list[Bin]) -> Layers:
     picked = selection("start", "end")
-    x = alt.X("start:Q", scale=alt.Scale(type="log", nice=False), title="seconds",
-              axis=alt.Axis(values=[0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 60, 120, 300], grid=False))  # fmt: skip
+    top = HEADROOM * max(one.answers for one in bins)
+    scale = alt.Scale(type="log", nice=False, domain=[bins[0].start / ROOM, bins[-1].end * ROOM])
+    x = alt.X("start:Q", scale=scale, title="seconds", axis=alt.Axis(values=TICKS, grid=False))
     bars = (
         alt.Chart()
         .transform_filter(alt.datum.what == "bar")
         .mark_bar(cursor="pointer", binSpacing=1, cornerRadiusEnd=2)
         .encode(
             x=x, x2="end:Q", y2=alt.Y2(datum=0),
-            y=alt.Y("answers:Q", title=None, axis=alt.Axis(tickMinStep=1, format="d")),
+            y=alt.Y(
+                "answers:Q", title=None, axis=alt.Axis(tickMinStep=1, format="d"), scale=alt.Scale(domain=[0, top])
+            ),
             opacity=alt.condition(picked, alt.value(1), alt.value(0.35)),
             tooltip=[alt.Tooltip("span:N", title="Took"), alt.Tooltip("answers:Q", title="Answers", format=",d")],
         )
         .add_params(picked)
     )  # fmt: skip
     marks = alt.Chart().transform_filter(alt.datum.what == "mark")
-    rules = marks.mark_rule(strokeDash=[4, 4], strokeWidth=1.5, color="gray").encode(x=x)
-    names = marks.mark_text(align="left", dx=4, baseline="top", fontSize=12, color=text_colour())
+    rules = marks.mark_rule(strokeDash=[4, 4], strokeWidth=1.5, color="gray", aria=False).encode(x=x)
+    names = marks.mark_text(align="left", dx=4, baseline="top", fontSize=12, color=text_colour(), aria=False)
     names = names.encode(x=x, y=alt.value(alt.ExprRef("datum.line * 16")), text="name:N")
     return alt.layer(bars, rules, names)
 

@@ -29,6 +29,7 @@ RULES = {
 ASKED, NEW = f"items asked: the last {RECENT}", "new items: estimated"
 TALL = 400
 CURVE_ROW, SLOT_ROW, TARGET = "insights_met", "insights_during", "insights_target"
+SAVED = "insights_target_saved"
 
 
 @st.fragment(run_every="3s")
@@ -160,11 +161,11 @@ def _curve_chart() -> Layers:
         return alt.Chart().transform_filter(alt.FieldOneOfPredicate(field="what", oneOf=list(what)))
 
     def band(what: str, opacity: float) -> alt.Chart:
-        marks = layer(what).mark_area(opacity=opacity, interpolate="monotone")
+        marks = layer(what).mark_area(opacity=opacity, interpolate="monotone", aria=False)
         return marks.encode(x=x, y=alt.Y("low:Q", **y), y2="high:Q", color=color)
 
     def line(what: str, dash: list[int]) -> alt.Chart:
-        marks = layer(what).mark_line(strokeWidth=2.5, strokeDash=dash, interpolate="monotone")
+        marks = layer(what).mark_line(strokeWidth=2.5, strokeDash=dash, interpolate="monotone", aria=False)
         return marks.encode(x=x, y=alt.Y("middle:Q", **y), color=color, tooltip=told)
 
     dots = (
@@ -178,7 +179,7 @@ def _curve_chart() -> Layers:
         )
         .add_params(picked)
     )  # fmt: skip
-    goal = layer("target").mark_rule(strokeDash=[2, 4], strokeWidth=1.5, color="gray")
+    goal = layer("target").mark_rule(strokeDash=[2, 4], strokeWidth=1.5, color="gray", aria=False)
     goal = goal.encode(y=alt.Y("middle:Q", **y), tooltip=["Here:N"])
     return alt.layer(
         band("met", 0.14), band("estimate", 0.2), band("path", 0.1), goal, line("met", [1, 0]),
@@ -191,9 +192,11 @@ def _target(project: ProjectSummary, outlook: Outlook) -> None:
     st.subheader("Time left", anchor=False)
     if project.role is Role.OWNER:
         given = None if outlook.target is None else round(100 * outlook.target, 1)
+        if st.session_state.get(SAVED, ...) != given:  # at first, and where somebody else set it
+            st.session_state[TARGET] = st.session_state[SAVED] = given
         st.number_input(
-            "Target: right on new items, in %", min_value=1.0, max_value=99.9, step=1.0,
-            value=given, format="%.1f", key=TARGET, placeholder="none", on_change=_set_target, args=(project.id,),
+            "Target: right on new items, in %", min_value=1.0, max_value=99.9, step=1.0, value=None, format="%.1f",
+            key=TARGET, placeholder="none", on_change=_set_target, args=(project.id,),
         )  # fmt: skip
     elif outlook.target is not None:
         st.markdown(f"Target: **{outlook.target:.1%}** right on new items.")

@@ -13,7 +13,7 @@ from labeling.db.values import MAX_NAME
 from labeling.errors import AskwiseError
 from labeling.projects import ProjectSummary
 from labeling.web import current
-from labeling.web.frame import plain
+from labeling.web.frame import plain, quiet
 from labeling.web.thumbnails import thumbnail
 
 DIALOG = "settings_dialog"  # (name, class id) of the dialog to open in this run
@@ -57,7 +57,7 @@ def _list(project: ProjectSummary) -> None:
     gone = [c for c in there if c not in chosen_from]
     owner = project.role is Role.OWNER
     if not chosen_from:
-        st.caption("There are no classes to choose from yet.")
+        quiet("There are no classes to choose from yet.")
     pages = -(-len(chosen_from) // PAGE)
     page = st.pagination(pages, key="settings_classes_page") if pages > 1 else 1
     order = [c.id for c in chosen_from]
@@ -156,7 +156,7 @@ def _examples(label_class: ClassDetail) -> list[int]:
     st.markdown("Examples", help=f"People see them while they label; up to {MAX_EXAMPLES}.")
     there = classes.items_of_class(current.workspace(), current.actor(), label_class.id)
     if not there:
-        st.caption("As soon as items are labeled as this class, some of them can be chosen as examples.")
+        quiet("As soon as items are labeled as this class, some of them can be chosen as examples.")
         return label_class.examples
     chosen = []
     with st.container(height=320, border=True), st.grid(min_column_width=110 if there[0].pictured else 220):
@@ -166,7 +166,7 @@ def _examples(label_class: ClassDetail) -> list[int]:
                 if st.checkbox("Example", item.id in label_class.examples, key=f"example_{label_class.id}_{item.id}"):
                     chosen.append(item.id)
     if len(chosen) > MAX_EXAMPLES:
-        st.caption(f":orange[These are {len(chosen)}; up to {MAX_EXAMPLES} are taken.]")
+        st.markdown(f":orange[These are {len(chosen)}; up to {MAX_EXAMPLES} are taken.]")
     return chosen[:MAX_EXAMPLES]
 
 
@@ -176,10 +176,10 @@ def _item(item: ClassItem) -> None:
             st.image(thumbnail(item.id), width="stretch", alt=item.external_id)
             return
         except AskwiseError as error:
-            st.caption(plain(str(error)))
+            quiet(plain(str(error)))
             return
     said = item.text or ", ".join(f"{name}: {value}" for name, value in (item.fields or {}).items())
-    st.caption(plain(said if len(said) <= SHORT else said[: SHORT - 1] + "…"))
+    quiet(plain(said if len(said) <= SHORT else said[: SHORT - 1] + "…"))
 
 
 @st.dialog("Merge", icon=":material/merge:")
@@ -187,10 +187,10 @@ def _merge(label_class: ClassDetail, there: list[ClassDetail]) -> None:
     """Let a class stand for another one."""
     others = {c.id: c.name for c in there if c.id != label_class.id and not c.retired and c.merged_into is None}
     if not others:
-        st.caption("There is no other class to merge it into.")
+        quiet("There is no other class to merge it into.")
         return
     into = st.selectbox(f"“{plain(label_class.name)}” stands for", list(others), format_func=others.__getitem__)
-    st.caption(
+    quiet(
         f"{_count(label_class.labels, 'label').capitalize()} of it will count as “{plain(others[into])}”. "
         "Every answer stays as it was given, so the two can be taken apart again."
     )
@@ -205,7 +205,7 @@ def _merge(label_class: ClassDetail, there: list[ClassDetail]) -> None:
 
 def _swatch(colour: str | None) -> None:
     """A dot of the class's colour; a ring where it has none."""
-    drawn = f'fill="{colour}"' if colour else 'fill="none" stroke="#8a8f94" stroke-dasharray="2 2"'
+    drawn = f'fill="{colour}" stroke="#8a8f94"' if colour else 'fill="none" stroke="#8a8f94" stroke-dasharray="2 2"'
     st.image(
         f'<svg xmlns="http://www.w3.org/2000/svg" width="18" height="18"><circle cx="9" cy="9" r="7" {drawn}/></svg>',
         width=18, alt=f"colour {colour}" if colour else "no colour",

@@ -7,7 +7,7 @@ from labeling.errors import AskwiseError
 from labeling.intake.near_duplicates import Group, Member, read_near_duplicates, request_look
 from labeling.projects import ProjectSummary
 from labeling.web import current, frame
-from labeling.web.frame import plain
+from labeling.web.frame import plain, quiet
 from labeling.web.thumbnails import thumbnail
 
 PAGE = 10  # groups at a time
@@ -39,7 +39,7 @@ def show(project: ProjectSummary) -> None:
 
 def _behind(project: ProjectSummary, looked_at: int) -> None:
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.caption(f"{looked_at:,} of {project.items:,} items were looked at so far.", width="content")
+        quiet(f"{looked_at:,} of {project.items:,} items were looked at so far.", width="content")
         if project.role is Role.OWNER and st.button("Look at the others", icon=":material/search:", type="tertiary"):
             request_look(current.workspace(), current.actor(), project.id)
             st.toast("The worker looks at them now; come back in a moment.", icon=":material/search:")
@@ -53,7 +53,7 @@ def _group(group: Group) -> None:
                 with st.container(gap="xsmall"):
                     _member(member, first=at == 0)
         if group.items > len(group.members):
-            st.caption(f"and {group.items - len(group.members):,} more")
+            quiet(f"and {group.items - len(group.members):,} more")
 
 
 def _member(member: Member, *, first: bool) -> None:
@@ -61,7 +61,7 @@ def _member(member: Member, *, first: bool) -> None:
         try:
             st.image(thumbnail(member.item_id), width="stretch", alt=member.external_id)
         except AskwiseError as error:
-            st.caption(plain(str(error)))
+            quiet(plain(str(error)))
     if member.text is not None:
         st.markdown(f":small[{plain(member.text)}]")
     label = f" · **{plain(member.label)}**" if member.label else ""

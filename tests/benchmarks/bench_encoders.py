@@ -145,7 +145,8 @@ SMALL = ("digits", "wine", "breast_cancer")
 def fitted(encoder: type[Encoder], items: Sequence[Content], seed: int) -> Encoder:
     """An encoder fitted to as many of the items as it learns from."""
     chosen = np.random.default_rng(seed).permutation(len(items))[: encoder.sample or 256]
-    return encoder.fit([items[i] for i in np.sort(chosen)])
+    with threadpool_limits(1):  # as the product does
+        return encoder.fit([items[i] for i in np.sort(chosen)])
 
 
 def draw(data: str, name: str, seed: int, kept: Path | None) -> pd.DataFrame:

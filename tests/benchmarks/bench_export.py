@@ -86,27 +86,28 @@ def peak(process: psutil.Process) -> float:
 def by_command(root: Path, out: Path, format: str, rows: str) -> dict[str, object]:
     """`askwise export`, from its start to its end."""
     words = ("export", "texts", "--format", format, "--rows", rows, "--out", str(out), "--json", "-w", str(root))
-    began, most = time.perf_counter(), 0.0
+    began, most, busy = time.perf_counter(), 0.0, 0.0
     with spawn(root, *words) as process:
         watched = psutil.Process(process.pid)
         while process.poll() is None:
             try:
-                most = max(most, peak(watched))
+                most, busy = max(most, peak(watched)), sum(watched.cpu_times()[:2])
             except (OSError, StopIteration, psutil.NoSuchProcess):  # it has ended
                 break
             time.sleep(LOOK_SECONDS)
+        took = time.perf_counter() - began
     assert process.returncode == 0
     (file,) = out.iterdir()
     size = file.stat().st_size
     file.unlink()
-    return {"seconds": time.perf_counter() - began, "peak MB": most, "file MB": size / 1e6}
+    return {"seconds": took, "of one core": busy, "peak MB": most, "file MB": size / 1e6}
 
 
 def over_rest(root: Path, project: int, format: str, rows: str) -> dict[str, object]:
     """A download, from the request to the last byte; the memory includes the pages' own."""
     with serving(root, "--no-worker") as served:
         web = psutil.Process(served.process.pid)
-        before = peak(web)
+        before, busy = peak(web), sum(web.cpu_times()[:2])
         connection = http.client.HTTPConnection("127.0.0.1", served.port, timeout=600)
         began, size = time.perf_counter(), 0
         connection.request("GET", f"/api/v1/projects/{project}/export?format={format}&rows={rows}")
@@ -116,7 +117,9 @@ def over_rest(root: Path, project: int, format: str, rows: str) -> dict[str, obj
             size += len(block)
         took = time.perf_counter() - began
         connection.close()
-        return {"seconds": took, "peak MB": peak(web), "peak MB before": before, "file MB": size / 1e6}
+        busy = sum(web.cpu_times()[:2]) - busy
+        most = {"peak MB": peak(web), "peak MB before": before}
+        return {"seconds": took, "of one core": busy, **most, "file MB": size / 1e6}
 
 
 if __name__ == "__main__":

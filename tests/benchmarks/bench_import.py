@@ -29,30 +29,27 @@ PHOTOS = Path(__file__).parents[2].parent / "shared" / "data" / "cifar10h.zip"
 ROWS = 1_000_000
 QUARTERS = (0.25, 0.5, 0.75, 1.0)
 WORDS = 200_000
+CHUNK = 10_000
 
 
 def texts(path: Path, rows: int) -> None:
-    """Parquet with `rows` different texts of 20 to 60 words, a label each, and a column that is kept beside them."""
-    _write(
-        path, rows, lambda rng, names: {"text": [" ".join(names[rng.integers(WORDS, size=n)]) for n in _lengths(rng)]}
-    )
+    """Parquet with `rows` different texts of 20 to 60 words, and a label each."""
+
+    def columns(rng: np.random.Generator, names: np.ndarray) -> dict[str, list[object]]:
+        lengths = rng.integers(20, 60, size=CHUNK)
+        return {"text": [" ".join(names[rng.integers(WORDS, size=length)]) for length in lengths]}
+
+    _write(path, rows, columns)
 
 
 def table(path: Path, rows: int) -> None:
     """Parquet with `rows` rows of six numbers and two words."""
 
     def columns(rng: np.random.Generator, names: np.ndarray) -> dict[str, list[object]]:
-        numbers = {f"n{i}": rng.standard_normal(_CHUNK).round(4).tolist() for i in range(6)}
-        return {**numbers, **{f"w{i}": names[rng.integers(WORDS, size=_CHUNK)].tolist() for i in range(2)}}
+        numbers = {f"n{i}": rng.standard_normal(CHUNK).round(4).tolist() for i in range(6)}
+        return {**numbers, **{f"w{i}": names[rng.integers(WORDS, size=CHUNK)].tolist() for i in range(2)}}
 
     _write(path, rows, columns)
-
-
-_CHUNK = 10_000
-
-
-def _lengths(rng: np.random.Generator) -> np.ndarray:
-    return rng.integers(20, 60, size=_CHUNK)
 
 
 def _write(
@@ -61,9 +58,9 @@ def _write(
     rng = np.random.default_rng(0)
     names = np.array(["".join(chr(97 + c) for c in word) for word in rng.integers(26, size=(WORDS, 7))])
     writer = None
-    for _ in range(max(1, rows // _CHUNK)):
+    for _ in range(max(1, rows // CHUNK)):
         made = columns(rng, names)
-        made["label"] = [f"class {c}" for c in rng.integers(10, size=_CHUNK)]
+        made["label"] = [f"class {c}" for c in rng.integers(10, size=CHUNK)]
         chunk = pa.table(made)
         writer = writer or pq.ParquetWriter(path, chunk.schema)
         writer.write_table(chunk)
@@ -85,17 +82,16 @@ def run(root: Path, path: Path, labels: str) -> Iterator[tuple[float, float, flo
     seen: list[tuple[float, float, float]] = []
     began = time.perf_counter()
     with open_source(path) as source:
-        total = source.total or 0
 
         def progress(share: float, _line: str) -> None:
             if len(seen) < len(QUARTERS) and share >= QUARTERS[len(seen)]:
-                seen.append((share, share * total / (time.perf_counter() - began), peak_megabytes()))
+                seen.append((share, share / (time.perf_counter() - began), peak_megabytes()))
 
         report = import_records(
             workspace, project_id, source, actor_id=me, labels=labels, progress=progress  # type: ignore[arg-type]
         )  # fmt: skip
-    assert report.added + report.duplicates + report.refused_count == total, report
-    yield from seen
+    assert report.added + report.duplicates + report.refused_count == report.read > 0, report
+    yield from ((share, pace * report.read, peak) for share, pace, peak in seen)
 
 
 PARTS = {"images": None, "texts": texts, "rows": table}
@@ -111,7 +107,8 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.alone:
         with scratch() as root:
-            print(*(f"{share},{rate},{peak}" for share, rate, peak in run(root, Path(asked.alone), asked.labels)))
+            for share, rate, peak in run(root, Path(asked.alone), asked.labels):
+                print(f"{share},{rate},{peak}")
         return
     for part in asked.parts or ["images", "texts"]:
         with scratch() as root:
@@ -123,15 +120,12 @@ def main() -> None:
                 print(f"images: needs {PHOTOS}")
                 continue
             alone = [sys.executable, "-m", "tests.benchmarks.bench_import", "--alone", str(path)]
-            done = subprocess.run([*alone, "--labels", asked.labels], check=True, capture_output=True, text=True)
-        figures = [tuple(map(float, quarter.split(","))) for quarter in done.stdout.split()]
-        print_table(
-            f"Import of {part}, {path.name}",
-            {
-                f"{share:.0%}": {"items a second": f"{rate:,.0f}", "peak MB": f"{peak:,.0f}"}
-                for share, rate, peak in figures
-            },
-        )
+            done = subprocess.run([*alone, "--labels", asked.labels], check=True, stdout=subprocess.PIPE, text=True)
+        quarters = {}
+        for line in done.stdout.splitlines():
+            share, rate, peak = map(float, line.split(","))
+            quarters[f"{share:.0%}"] = {"items a second": f"{rate:,.0f}", "peak MB": f"{peak:,.0f}"}
+        print_table(f"Import of {part}, {path.name}", quarters)
 
 
 if __name__ == "__main__":

@@ -159,7 +159,9 @@ async def state() -> dict[str, Any]:
 
 
 @api.get("/projects/1")
-async def project() -> dict[str, Any]:
+async def project() -> Any:
+    if not pool.schema:
+        return JSONResponse({"detail": "Nobody has changed the classes."}, 404)
     return {"classes": pool.schema, "guidelines": "As the classes are now.", "live": pool.live()}
 
 

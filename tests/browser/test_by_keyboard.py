@@ -15,6 +15,7 @@ WIDE = {f"column {number}": "word " * number * 9 for number in range(1, 15)}
 KINDS = {
     "text": {"kind": "text", "text": "Oil prices rose. " * 200, "keywords": ["oil"]},
     "rows": {"kind": "fields", "fields": WIDE, "shown_first": 6},
+    "short row": {"kind": "fields", "fields": {"Remark": "none"}},
     "digit": {"kind": "digits"},
     "picture": {"kind": "large"},
 }

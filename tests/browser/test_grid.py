@@ -1,5 +1,6 @@
 """The grid on the real application: screens confirmed, exceptions marked, a whole screen taken back, nothing lost."""
 
+import re
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -7,6 +8,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 from sklearn.datasets import load_digits
 
@@ -54,7 +56,7 @@ class GridExpert:
 
     def arrive(self) -> None:
         """Open the grid, or load it anew, and wait for the first screen."""
-        self.page.goto(f"{self.address}/label?project=1&view=Grid")
+        self.page.goto(f"{self.address}/label?project=1&view=grid")
         self.wait_screen(0)
 
     def screens(self) -> list[dict[str, Any]]:
@@ -260,3 +262,85 @@ def test_another_class_and_another_size_of_screen_can_be_chosen(person: GridExpe
     assert len(person.screen["items"]) == 24 and person.names[person.screen["class_id"]] == other
     person.arrive()
     assert len(person.screen["items"]) == 24
+
+
+def test_the_grid_works_by_keyboard_alone_and_says_what_it_shows(person: GridExpert, page: Page) -> None:
+    person.arrive()
+    before = set(person.standing())
+    items = person.screen["items"]
+    name = person.names[person.screen["class_id"]]
+    assert page.locator(".tile:focus").get_attribute("data-item") == str(items[0])
+    page.keyboard.press("End")
+    expect(person.tile(items[-1])).to_be_focused()
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press(" ")
+    expect(person.tile(items[1])).to_have_attribute("aria-selected", "true")
+    expect(person.tile(items[1])).to_have_attribute("aria-label", re.compile(r"sure\. Left for later\.$"))
+    page.keyboard.press(" ")
+    expect(person.tile(items[1])).to_have_attribute("aria-selected", "false")
+    page.keyboard.press("Shift+ArrowRight")
+    page.keyboard.press("-")
+    expect(page.locator(".tile.marked")).to_have_count(2)
+    expect(page.locator(".marks")).to_have_text("Marked: 2 skipped.")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press(".")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("x")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("x")
+    page.keyboard.press(name)  # its own class: to be confirmed after all
+    expect(page.locator(".marks")).to_have_text("Marked: 2 skipped, 1 unsure, 1 left for later.")
+    page.keyboard.press("Tab")
+    expect(page.locator(".confirm")).to_be_focused()
+    expect(page.locator(".confirm")).to_have_text(re.compile(f"^Confirm {len(items) - 4} as “{name}”"))
+    page.wait_for_timeout(LOOK)
+    shown = len(person.screens())
+    page.keyboard.press("Enter")
+    person.wait_screen(shown)
+    expect(page.locator(".last")).to_have_text(
+        f"Confirmed {len(items) - 4} as “{name}”, 3 answered otherwise, 1 left for later."
+    )
+    expect(page.locator(".speed")).to_have_text(re.compile(r"^[\d,]+ a minute$"))
+    assert page.locator(".tile:focus").count() == 1
+    person.wait_saved()
+    verdicts = {item: answer["verdict"] for item, answer in person.standing().items() if item not in before}
+    assert verdicts == {
+        item: {1: "skip", 2: "skip", 3: "unsure"}.get(at, "label") for at, item in enumerate(items) if at != 4
+    }
+    page.keyboard.press("Backspace")
+    page.wait_for_function("(items) => items.every((i) => window.screens.at(-1).items.includes(i))", arg=items)
+    person.wait_saved()
+    assert set(person.standing()) == before
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 400])
+def test_axe_finds_nothing_serious(person: GridExpert, page: Page, scheme: Any, width: int) -> None:
+    page.emulate_media(color_scheme=scheme, reduced_motion="reduce")
+    page.set_viewport_size({"width": width, "height": 900})
+    person.arrive()
+    for key in (" ", "ArrowRight", "0", "ArrowRight", "."):
+        page.keyboard.press(key)
+    page.locator("summary", has_text="Keys").click()
+    page.wait_for_timeout(400)  # what fades in has its colour
+    found = Axe().run(page).response["violations"]
+    assert [
+        (v["id"], [n["html"] for n in v["nodes"]][:3]) for v in found if v["impact"] in ("serious", "critical")
+    ] == []
+
+
+def test_before_there_is_a_model_the_grid_says_so_and_leads_to_one_by_one(page: Page, demo: Served) -> None:
+    with demo.connect() as connection:
+        made = connection.post("/projects", {"name": "new", "classes": ["a", "b"]})
+    with closing(sqlite3.connect(demo.root / "askwise.db", timeout=30)) as database, database:
+        database.execute(
+            "INSERT INTO item (project_id, external_id, content_hash, text, meta, row, answers, created)"
+            " VALUES (?, 'one', 'one', 'A text.', '{}', 0, 0, 0)",
+            (made["id"],),
+        )
+    page.goto(f"http://127.0.0.1:{demo.port}/label?project={made['id']}&view=grid")
+    expect(page.locator(".empty h3")).to_have_text("The model has nothing to say yet")
+    page.keyboard.press("Enter")
+    expect(page.locator(".frame")).to_contain_text("A text.")
+    expect(page.get_by_role("radio", name="One by one")).to_be_checked()

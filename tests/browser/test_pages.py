@@ -19,7 +19,7 @@ pytestmark = pytest.mark.browser
 PATIENCE = 30_000  # ms: a first visit imports what draws the charts, on a machine that may be busy
 expect.set_options(timeout=PATIENCE)
 
-HEADINGS = {"projects": "Projects", "label": None, "insights": "Insights", "export": "Export"}
+HEADINGS = {"projects": "Projects", "label": None, "insights": "Insights", "settings": "Settings", "export": "Export"}
 # Below the root, Streamlit's client asks for these at the page's own path first, and then at the root.
 PROBED = ("/_stcore/health", "/_stcore/host-config")
 WATCH_FOR_REDRAWING = """() => {

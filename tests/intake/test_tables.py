@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
+from labeling.delivery.tabular import cell
 from labeling.errors import Invalid
 from labeling.intake import lines, tables
 from labeling.intake.records import Reading, Record, Refused
@@ -267,6 +268,13 @@ def test_formulas_stay_the_texts_they_are(tmp_path: Path):
     out = io.StringIO()
     csv.writer(out).writerows([["text", "label"], *([f"{f} and so on", "a"] for f in formulas)])
     assert texts_of(written(tmp_path / "t.csv", out.getvalue())) == [f"{f} and so on" for f in formulas]
+
+
+def test_what_our_own_export_escaped_is_as_it_was(tmp_path: Path):
+    formulas = ["=1+1", "+1", "-1 and so on", "@x", "\tx", "'=1", "''=1", "'quoted'", "plain"]
+    out = io.StringIO()
+    csv.writer(out).writerows([["external_id", "text"], *([f"n{i}", cell(f)] for i, f in enumerate(formulas))])
+    assert texts_of(written(tmp_path / "t.csv", out.getvalue())) == formulas
 
 
 def test_empty_files_and_what_is_no_table_have_their_sentence(tmp_path: Path):

@@ -61,7 +61,6 @@ def test_columns_are_told_by_all_that_comes_from_them():
 def test_what_cannot_be_named_is_not_told():
     head = LinearHead(np.array([0, 1]), np.eye(2), np.zeros(2), 1.0)
     assert tell(Pixels(), head, None, [71, 72]) is None
-    assert tell(Table([]), head, None, [71, 72]) is None
 
 
 def test_with_many_classes_each_keeps_fewer_words(monkeypatch: pytest.MonkeyPatch):

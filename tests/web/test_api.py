@@ -108,7 +108,8 @@ def test_a_claim_has_all_that_a_labeller_needs(client: TestClient, small: SmallP
     answer = client.post(f"/api/v1/projects/{small.id}/claims", json={"count": 6}).json()
     assert (answer["remaining"], answer["live"]["items"], len(answer["claims"])) == (0, 6, 6)
     first = next(c for c in answer["claims"] if c["item"]["id"] == small.items[0])
-    assert first["item"] == {"id": small.items[0], "external_id": f"{small.id}-0000", "text": None, "fields": None}
+    named = {"id": small.items[0], "external_id": f"{small.id}-0000"}
+    assert first["item"] == {**named, "text": None, "fields": None, "shown_first": None}
     assert first["media_url"] == f"/api/v1/items/{small.items[0]}/media"
     assert first["token"] and first["expires"] > before + 100
     assert (first["reason"], first["suggestion"], first["model_version"]) == ("strategy", None, None)

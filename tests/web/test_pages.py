@@ -4,6 +4,7 @@ import io
 import json
 import zipfile
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -12,8 +13,10 @@ from streamlit.testing.v1 import AppTest
 from labeling import jobs, projects
 from labeling.classes import classes_of
 from labeling.db.engine import reading, writing
-from labeling.db.schema import Job, JobKind, Membership, Role
+from labeling.db.schema import Job, JobKind, JobState, Membership, Role
 from labeling.delivery import exports
+from labeling.delivery.label_rows import LabelRow
+from labeling.intake.import_job import request_import
 from labeling.learning.worker import work_off
 from labeling.users import local_user
 from labeling.web import current, frame
@@ -22,7 +25,7 @@ from labeling.web.server import app_options
 from labeling.workspace import Workspace
 from tests.db.small_project import SmallProject
 
-NAMES = ("projects", "label", "insights", "export")
+NAMES = ("projects", "label", "insights", "settings", "export")
 HOSTILE = "a *b* [c](http://d) :red[e] $f$ <i>g</i> `h`"
 
 Open = Callable[[str], AppTest]
@@ -93,8 +96,8 @@ def test_every_page_shows_a_project_that_is_being_labeled(
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
-        ("projects", "No items yet. Import a zip of images to begin."),
-        ("label", "Import a zip of images on the Projects page."),
+        ("projects", "No items yet. Import images, texts or a table to begin."),
+        ("label", "on the Projects page."),
         ("insights", "Nothing to see yet"),
         ("export", "Nothing to export yet"),
     ],
@@ -129,6 +132,12 @@ def test_the_digits_demo_is_one_click_away(show: Open, workspace: Workspace, me:
     assert frame.newest_import(made.id) is not None
 
 
+def dialog(app: AppTest, name: str, project_id: int) -> AppTest:
+    """Run the page with a dialog open: a test's run is one of the whole page, and would close it."""
+    app.session_state["projects_dialog"] = (name, project_id)
+    return ran(app.run())
+
+
 def new_project(app: AppTest, name: str, classes: str) -> AppTest:
     """Fill in and send the form of a new project."""
     app.session_state["projects_dialog"] = ("new", None)
@@ -155,31 +164,88 @@ def test_a_project_that_cannot_be_made_is_one_sentence_and_no_input_is_lost(
     assert projects.list_projects(workspace, me) == []
 
 
-def test_an_uploaded_zip_is_imported_and_what_was_refused_is_listed(
-    show: Open, project: SmallProject, workspace: Workspace
-) -> None:
+def test_an_uploaded_zip_is_imported_and_what_was_refused_is_listed(show: Open, me: int, workspace: Workspace) -> None:
+    pets = projects.create_project(workspace, me, "pets", [])
     image = io.BytesIO()
     Image.new("RGB", (8, 8), "teal").save(image, "PNG")
     pool = io.BytesIO()
     with zipfile.ZipFile(pool, "w") as archive:
         archive.writestr("cat/one.png", image.getvalue())
         archive.writestr("=evil.txt", "not an image")
-    app = show("projects")
-    app.session_state["projects_dialog"] = ("import", project.id)
-    app.run()
+    app = dialog(show("projects"), "import", pets)
     app.file_uploader[0].upload("../pool.zip", pool.getvalue())
-    app.session_state["projects_dialog"] = ("import", project.id)
-    app.run()
-    app.session_state["projects_dialog"] = ("import", project.id)
-    ran(next(b for b in app.button if b.label == "Import" and b.key is None).click().run())
-    job = frame.newest_import(project.id)
+    dialog(app, "import", pets)
+    assert list(app.dataframe[0].value["image"]) == ["=evil.txt", "cat/one.png"]
+    app.session_state["projects_dialog"] = ("import", pets)
+    ran(app.button(key="import_begin").click().run())
+    job = frame.newest_import(pets)
     assert job is not None and job.id is not None
     assert len(list(workspace.uploads().iterdir())) == 1
-    work_off(workspace, job.id, lambda _share, _line: None)
+    assert work_off(workspace, job.id, lambda _share, _line: None).error == ""
     assert list(workspace.uploads().iterdir()) == []
     app = show("projects")
     assert "Last import: 1 added, 1 refused" in [e.label for e in app.expander]
-    assert list(app.dataframe[0].value["File"]) == ["=evil.txt"]
+    assert list(app.dataframe[0].value["Name"]) == ["=evil.txt"]
+    assert [b.url for b in app.link_button] == [f"/api/v1/imports/{job.id}/refused"]
+
+
+def test_what_is_corrected_in_the_dialog_is_how_the_file_is_read(
+    show: Open, workspace: Workspace, me: int, tmp_path: Path
+) -> None:
+    pieces = projects.create_project(workspace, me, "pieces", [])
+    (workspace.root / "import").mkdir()
+    rows = "".join(
+        f"{i};a long sentence about the piece that has the number {i}, and more;{'good' if i % 2 else 'bad'}\n"
+        for i in range(9)
+    )
+    (workspace.root / "import" / "pieces.csv").write_text(f"nr;words;verdict\n{rows}", encoding="utf-8")
+    app = dialog(show("projects"), "import", pieces)
+    app.segmented_control[0].set_value("Import folder")
+    dialog(app, "import", pieces)
+    app.selectbox(key=f"import_folder_{pieces}").set_value("pieces.csv")
+    dialog(app, "import", pieces)
+    roles = {box.label: box for box in app.selectbox if box.label in ("nr", "words", "verdict")}
+    assert roles["words"].value == "text"
+    roles["verdict"].set_value("label")
+    roles["nr"].set_value("id")
+    dialog(app, "import", pieces)
+    assert list(app.dataframe[0].value["label"])[:2] == ["bad", "good"]
+    assert list(app.dataframe[0].value["id"])[:2] == ["0", "1"]
+    app.radio(key="import_labels").set_value("imported")
+    app.session_state["projects_dialog"] = ("import", pieces)
+    ran(app.button(key="import_begin").click().run())
+    job = frame.newest_import(pieces)
+    assert job is not None and job.id is not None
+    work_off(workspace, job.id, lambda _share, _line: None)
+    detail = projects.read_project(workspace, me, pieces)
+    assert (detail.items, detail.labels, [c.name for c in detail.classes]) == (9, 9, ["bad", "good"])
+
+
+def test_a_file_of_another_kind_than_the_items_there_is_said_at_once(show: Open, project: SmallProject) -> None:
+    app = dialog(show("projects"), "import", project.id)
+    app.file_uploader[0].upload("mails.csv", b"text\nshall we meet for lunch tomorrow at one\n")
+    dialog(app, "import", project.id)
+    assert plain("These are texts and the project has rows") in words(app)
+
+
+def test_a_file_that_cannot_be_read_is_one_sentence_in_the_dialog(show: Open, project: SmallProject) -> None:
+    app = dialog(show("projects"), "import", project.id)
+    app.file_uploader[0].upload("half.zip", b"PK\3\4 and no more")
+    dialog(app, "import", project.id)
+    (error,) = app.error
+    assert plain("half.zip") in error.value
+    assert "import_begin" not in [b.key for b in app.button]
+
+
+def test_an_import_is_cancelled_and_resumed_on_its_card(show: Open, project: SmallProject, me: int) -> None:
+    (project.workspace.root / "a.csv").write_text("text\none two three\n")
+    job = request_import(project.workspace, me, project.id, project.workspace.root / "a.csv")
+    app = show("projects")
+    ran(app.button(key=f"import_cancel_{job}").click().run())
+    assert jobs.read(project.workspace, job).state is JobState.CANCELLED
+    assert "was cancelled after 0" in words(app)
+    ran(app.button(key=f"import_resume_{job}").click().run())
+    assert jobs.read(project.workspace, job).state is JobState.QUEUED
 
 
 def test_an_annotator_is_not_offered_what_only_an_owner_may_do(show: Open, project: SmallProject, me: int) -> None:
@@ -241,6 +307,24 @@ def test_every_column_of_the_export_is_explained(show: Open, project: SmallProje
     project.answer(me, project.items[0])
     explained = show("export").table[0].value
     assert [name.strip("`") for name in explained.index] == list(exports.COLUMNS)
+
+
+def test_labels_are_exported_as_they_were_chosen(show: Open, project: SmallProject, me: int) -> None:
+    project.answer(me, project.items[0])
+    app = ran(show("export").radio(key="export_rows").set_value("labels").run())
+    assert app.radio(key="export_format").options == ["CSV", "JSON Lines", "Parquet", "Label Studio"]  # no images here
+    ran(app.radio(key="export_unlabeled").set_value("drop").run())
+    ran(app.radio(key="export_split").set_value("shares").run())
+    assert set(app.dataframe[0].value["split"]) <= {"train", "validation", "test"}
+    assert len(app.dataframe[0].value) == 1
+    wanted = "format=csv&rows=labels&unlabeled=drop&split=train%3D0.8%2Cvalidation%3D0.1%2Ctest%3D0.1"
+    assert app.link_button[0].url == f"/api/v1/projects/{project.id}/export?{wanted}"
+    assert "--rows=labels --unlabeled=drop --split=train=0.8,validation=0.1,test=0.1" in app.code[0].value
+    explained = app.table[0].value
+    assert [name.strip("`") for name in explained.index] == list(LabelRow._fields)
+    ran(app.text_input(key="export_shares").set_value("train=2").run())
+    assert "at most 1" in app.error[0].value
+    assert len(app.link_button) == 0
 
 
 def test_an_annotator_is_told_who_may_export(show: Open, project: SmallProject, me: int) -> None:

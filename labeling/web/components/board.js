@@ -104,8 +104,8 @@ class Board {
   showScreen(screen, { locked = false } = {}) {
     this.screen = screen;
     const name = this.classes.nameOf(screen.classId) ?? "";
+    this.place.replaceChildren(this.tiles.root); // first: tiles are laid out by the room there is
     this.tiles.show(screen, `Believed to be ${name}`);
-    this.place.replaceChildren(this.tiles.root);
     this.root.classList.toggle("locked", locked);
     this.root.classList.remove("nothing");
     this.#menu(screen);

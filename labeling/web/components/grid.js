@@ -81,6 +81,7 @@ class Grid {
     this.update(data);
     this.board.showWaiting();
     this.board.showLast("", false);
+    leaveSwitch();
     this.#listen();
     this.#begin();
   }

@@ -63,6 +63,7 @@ class Labeller {
       },
     });
     this.update(data);
+    leaveSwitch();
     this.#listen();
     this.#begin();
   }

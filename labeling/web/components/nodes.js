@@ -42,3 +42,9 @@ function whenPainted(then) {
     port2.postMessage(null);
   });
 }
+
+// The switch above that brought the person here would otherwise take the next Enter for itself.
+function leaveSwitch() {
+  const held = document.activeElement;
+  if (held?.closest("[data-testid=stButtonGroup]")) held.blur();
+}

@@ -42,13 +42,8 @@ class Tiles {
   // Puts the focus on a tile, unless somebody is busy elsewhere on the page.
   takeFocus() {
     const inside = this.root.getRootNode().activeElement;
-    const outside = document.activeElement;
-    const free = inside ? !inside.matches("input") : outside === document.body || outside?.closest("[data-testid=stButtonGroup]");
+    const free = inside ? !inside.matches("input") : document.activeElement === document.body;
     if (free && this.#nodes.length) this.#nodes[this.#at].focus({ preventScroll: true });
-  }
-
-  get picked() {
-    return [...this.#picked].map((at) => this.#tiles[at]);
   }
 
   // Gives those picked an answer of their own; null: they are to be confirmed with the rest.

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import urlencode
 
 import pandas as pd
@@ -19,7 +19,7 @@ ABOUT_CONTENTS = {
     "answers": "One row for every answer, with who gave it, when and why it was asked.",
     "labels": "One row for every item, with the class that it is agreed to be.",
 }
-UNLABELED = {"keep": "Keep", "drop": "Leave out", "suggest": "Take the model's suggestion"}
+UNLABELED = {"keep": "Keep", "drop": "Leave out", "suggest": "Use suggestions"}
 SPLITS = {"": "None", "shares": "By shares", "column": "By a column"}
 SHARES = "train=0.8,validation=0.1,test=0.1"
 ANSWERS_MEAN = {
@@ -77,24 +77,24 @@ def choice(label: str, names: dict[str, str], key: str, help: str | None = None)
     """One of a few things, the first of them until another is chosen."""
     if st.session_state.get(key) not in names:
         st.session_state[key] = next(iter(names))
-    return str(
-        st.segmented_control(
-            label, list(names), format_func=lambda name: names[name], required=True, key=key, width="content", help=help
-        )
-    )
+    return str(st.radio(label, list(names), format_func=names.get, key=key, horizontal=True, help=help))
 
 
-def split_rule(columns: list[str]) -> tuple[str, int]:
-    """The rule that the person chooses, and its seed."""
-    kinds = SPLITS if columns else {kind: name for kind, name in SPLITS.items() if kind != "column"}
-    kind = choice("Split", kinds, "export_split", "Items that are nearly the same are never on two sides.")
-    if kind == "shares":
+def small(text: str, width: Literal["stretch", "content"] = "stretch") -> None:
+    """A remark; not a caption, whose grey is too light to be read by everybody."""
+    st.markdown(f":small[{text}]", width=width)
+
+
+def split_rule(kind: str, columns: list[str]) -> tuple[str, int]:
+    """The rule of the kind of split that is chosen, and its seed."""
+    if not kind:
+        return "", 0
+    with st.container(horizontal=True, vertical_alignment="bottom"):
+        if kind == "column":
+            return f"meta:{st.selectbox('Column', columns, key='export_column', width=240)}", 0
         shares = st.text_input("Shares", SHARES, key="export_shares", width=320, help="They add up to 1.")
         seed = st.number_input("Seed", 0, 10**9, 0, key="export_seed", width=120, help="Another seed, another draw.")
         return shares, int(seed)
-    if kind == "column":
-        return f"meta:{st.selectbox('Column', columns, key='export_column', width=240)}", 0
-    return "", 0
 
 
 try:
@@ -119,7 +119,7 @@ with st.grid(4, min_column_width=150):
 
 with st.container(border=True):
     rows = choice("Rows", CONTENTS, "export_rows")
-    st.caption(ABOUT_CONTENTS[rows])
+    small(ABOUT_CONTENTS[rows])
     formats = {
         name: about.title
         for name, about in exports.FORMATS.items()
@@ -127,15 +127,17 @@ with st.container(border=True):
     }
     form = choice("Format", formats, "export_format")
     about = exports.FORMATS[form]
-    st.caption(about.about)
+    small(about.about)
     wanted: dict[str, Any] = {"format": form}
     if rows not in about.contents[:1]:
         wanted["rows"] = rows
     if rows == "labels":
         known = UNLABELED if survey.model else {k: name for k, name in UNLABELED.items() if k != "suggest"}
+        kinds = SPLITS if survey.columns else {kind: name for kind, name in SPLITS.items() if kind != "column"}
         with st.container(horizontal=True, gap="medium", vertical_alignment="bottom"):
             unlabeled = choice(f"{project.items - project.labels:,} unlabeled items", known, "export_unlabeled")
-            rule, seed = split_rule(survey.columns)
+            kind = choice("Split", kinds, "export_split", "Items that are nearly the same are never on two sides.")
+        rule, seed = split_rule(kind, survey.columns)
         if unlabeled != "keep":
             wanted["unlabeled"] = unlabeled
         if rule:
@@ -159,7 +161,7 @@ with st.container(border=True):
         pictures = (
             f" and {survey.images:,} images" if about.has_images and "images" not in wanted and survey.images else ""
         )
-        st.caption(f"{count:,} rows{pictures}, as they are when the download begins.", width="content")
+        small(f"{count:,} rows{pictures}, as they are when the download begins.", width="content")
     flags = [f"--{name}={value}" for name, value in wanted.items() if name not in ("format", "images")]
     command = [
         "askwise",
@@ -170,7 +172,7 @@ with st.container(border=True):
         *flags,
         *(["--no-images"] if "images" in wanted else []),
     ]
-    st.caption("The same in a terminal:")
+    small("The same in a terminal:")
     st.code(shlex.join([*command, "--out", ".", "--workspace", str(workspace.root)]), language=None, wrap_lines=True)
 
 st.subheader("The first rows", anchor=False)
@@ -182,9 +184,9 @@ if preview:
         shown.dropna(axis="columns", how="all"), hide_index=True, height=min(35 * len(shown) + 40, 320),
         column_config={"external_id": st.column_config.Column(pinned=True)}, alt="The first rows of the export",
     )  # fmt: skip
-    st.caption(f"{len(shown)} of {count:,} rows; columns that are empty in these are left out here.")
+    small(f"{len(shown)} of {count:,} rows; columns that are empty in these are left out here.")
 else:
-    st.caption("There is nothing in it yet.")
+    small("There is nothing in it yet.")
 
 with st.expander("What each column means", icon=":material/help:"):
     meanings = ANSWERS_MEAN if rows == "answers" else LABELS_MEAN

@@ -6,6 +6,11 @@ from labeling.web import frame, insights_classes, insights_people, insights_prog
 
 project = frame.current_project("Insights")
 
+if st.session_state.get("insights_project") != project.id:  # what was chosen belongs to another project
+    for key in [key for key in st.session_state if str(key).startswith("insights_")]:
+        del st.session_state[key]
+    st.session_state["insights_project"] = project.id
+
 progress, classes, people, simulate = st.tabs(
     [
         ":material/monitoring: Progress", ":material/category: Classes", ":material/group: People",

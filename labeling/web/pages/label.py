@@ -11,18 +11,28 @@ bar = st.container(horizontal=True, vertical_alignment="center")
 with bar:
     project = frame.current_project()
 
-_VIEWS = {"single": "One by one", "grid": "Grid"}
+# In the text's own colour: Streamlit's is too faint by night.
+_VIEWS = {"single": ":gray[One by one]", "grid": ":gray[Grid]"}
 
 
 def _by_screens(suggestions: str) -> bool:
-    """Whether the person labels whole screens; a project that hides the model's guesses has none."""
+    """Whether the person labels whole screens, which the address says and the session remembers.
+
+    A project that hides the model's guesses has none.
+    """
     if suggestions == "hide":
         return False
+    if "view" not in st.session_state:
+        st.session_state["view"] = "grid" if st.query_params.get("view") == "grid" else "single"
     with bar:
         chosen = st.segmented_control(
-            "How to label", list(_VIEWS), format_func=_VIEWS.__getitem__, default="single", required=True, key="view",
-            bind="query-params", label_visibility="collapsed",
+            "How to label", list(_VIEWS), format_func=_VIEWS.__getitem__, required=True, key="view",
+            persist_state="session", label_visibility="collapsed",
         )  # fmt: skip
+    if chosen == "grid":
+        st.query_params["view"] = "grid"
+    elif "view" in st.query_params:
+        del st.query_params["view"]
     return chosen == "grid"
 
 

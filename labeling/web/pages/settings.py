@@ -11,7 +11,7 @@ from labeling.db.schema import Role
 from labeling.errors import AskwiseError
 from labeling.projects import MAX_GUIDELINES, ProjectSummary
 from labeling.web import current, frame, settings_classes, settings_near
-from labeling.web.frame import plain
+from labeling.web.frame import plain, quiet
 
 ERROR = "settings_error"
 AUTO = "auto"  # of encoders: the best for the kind of item
@@ -64,7 +64,7 @@ def asked() -> None:
     names = projects.strategy_names()
     there = names if now.strategy in names else [now.strategy, *names]
     strategy = setting("What is asked next", "strategy", st.selectbox, now.strategy, options=there)
-    st.caption(STRATEGIES.get(strategy, "A strategy of another package."))
+    quiet(STRATEGIES.get(strategy, "A strategy of another package."))
     left, right = st.columns(2)
     with left:
         setting(
@@ -78,8 +78,8 @@ def asked() -> None:
         )  # fmt: skip
     with left:
         setting(
-            "The model's guess", "suggestions", st.segmented_control, now.suggestions, options=list(SUGGESTIONS),
-            format_func=SUGGESTIONS.__getitem__, required=True,
+            "The model's guess", "suggestions", st.radio, now.suggestions, options=list(SUGGESTIONS),
+            format_func=SUGGESTIONS.__getitem__, horizontal=True,
             help="Guesses are quick to confirm and pull people along; hidden, every answer is a person's own. "
             "The grid needs them.",
         )  # fmt: skip
@@ -119,16 +119,16 @@ def learned() -> None:
     )  # fmt: skip
     told = about.get(best if encoder == AUTO and best else encoder)
     if told is not None:
-        st.caption(" ".join(filter(None, (plain(told.about), plain(told.measured)))))
+        quiet(" ".join(filter(None, (plain(told.about), plain(told.measured)))))
     elif encoder == AUTO:
-        st.caption("The best for the kind of item that is imported.")
+        quiet("The best for the kind of item that is imported.")
     if choices is not None and choices.better:
-        st.caption(f":material/lightbulb: {plain(choices.better)}")
+        quiet(f":material/lightbulb: {plain(choices.better)}")
     head = setting(
-        "Model", "head", st.segmented_control, now.head, options=list(HEADS), format_func=lambda h: HEADS[h][0],
-        required=True,
+        "Model", "head", st.radio, now.head, options=list(HEADS), format_func=lambda h: HEADS[h][0],
+        horizontal=True,
     )  # fmt: skip
-    st.caption(HEADS[head][1])
+    quiet(HEADS[head][1])
 
 
 def told() -> None:
@@ -167,8 +167,8 @@ with asking_tab:
 with near_tab:
     if near_tab.open:
         setting(
-            "Items that are nearly the same", "near_duplicates", st.segmented_control, detail.settings.near_duplicates,
-            options=list(NEAR), format_func=NEAR.__getitem__, required=True,
+            "Items that are nearly the same", "near_duplicates", st.radio, detail.settings.near_duplicates,
+            options=list(NEAR), format_func=NEAR.__getitem__, horizontal=True,
             help="Those that are not asked stay in exports, with the item that they are nearly the same as.",
         )  # fmt: skip
         settings_near.show(project)

@@ -1,0 +1,222 @@
+"""The Settings page as a script: classes, settings and near-duplicates, for owners and for those who only read."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from labeling import projects
+from labeling.annotation.merging import merge_class
+from labeling.classes import ClassDetail, add_class, class_changes, list_classes, retire_class
+from labeling.db.engine import writing
+from labeling.db.schema import Membership, Role
+from labeling.intake.near_duplicates import link_near_duplicates
+from labeling.users import local_user
+from labeling.web import current, settings_classes
+from labeling.web.frame import PAGES, plain
+from labeling.web.server import app_options
+from labeling.workspace import Workspace
+from tests.db.small_project import SmallProject, not_waiting_for_the_disk
+
+LABELING, NEAR = ":material/tune: Labeling", ":material/content_copy: Near-duplicates"
+STORY = "the pump in the northern hall rattled again this morning and nobody came to look at it"
+
+Show = Callable[..., AppTest]
+
+
+@pytest.fixture
+def project(workspace: Workspace) -> SmallProject:
+    """A project in which the local user is an owner."""
+    current.serve(not_waiting_for_the_disk(workspace))
+    me = local_user(workspace)
+    made = SmallProject.make(workspace, classes=("cat", "dog", "cow"), people=1)
+    with writing(workspace.engine) as session:
+        session.get_one(Membership, (made.id, me)).role = Role.OWNER
+    return made
+
+
+@pytest.fixture
+def show(workspace: Workspace, project: SmallProject) -> Show:
+    """Open the page at one of its tabs."""
+
+    def show(tab: str | None = None, **state: object) -> AppTest:
+        app = AppTest.from_file(app_options(workspace, with_worker=False)["script_path"], default_timeout=60)
+        app.run()
+        for name, value in state.items():
+            app.session_state[name] = value
+        if tab is not None:
+            app.session_state["settings_tab"] = tab
+        app.switch_page(str(PAGES / "settings.py")).run()
+        assert not app.exception, app.exception
+        return app
+
+    return show
+
+
+def words(app: AppTest) -> str:
+    kinds = (app.markdown, app.caption, app.error, app.info)
+    return "\n".join([element.value for kind in kinds for element in kind] + [button.label for button in app.button])
+
+
+def there(project: SmallProject) -> dict[str, ClassDetail]:
+    return {c.name: c for c in list_classes(project.workspace, project.owner, project.id)}
+
+
+def annotator(project: SmallProject) -> None:
+    me = local_user(project.workspace)
+    with writing(project.workspace.engine) as session:
+        session.get_one(Membership, (project.id, me)).role = Role.ANNOTATOR
+
+
+def run(changed: Any) -> AppTest:
+    """Run the page after what was done to it or to one of its elements."""
+    app: AppTest = changed.run()
+    assert not app.exception, app.exception
+    return app
+
+
+def test_classes_are_listed_with_their_labels_and_those_out_of_use(show: Show, project: SmallProject) -> None:
+    project.answer(project.people[0], project.items[0], project.classes[2])
+    merge_class(project.workspace, project.owner, project.classes[2], project.classes[0])
+    retire_class(project.workspace, project.owner, project.classes[1])
+    app = show()
+    said = words(app)
+    assert "1 label]" in said and "merged into cat" in said and "retired" in said
+    assert [e.label for e in app.expander] == ["Out of use: 2"]
+
+
+def test_a_class_is_added_moved_and_brought_back(show: Show, project: SmallProject) -> None:
+    app = show()
+    app.text_input(key="new_class_name").set_value("owl")
+    run(next(b for b in app.button if b.label == "Add").click())
+    assert list(there(project)) == ["cat", "dog", "cow", "owl"]
+    app = show()
+    run(app.button(key=f"class_up_{there(project)['owl'].id}").click())
+    assert list(there(project)) == ["cat", "dog", "owl", "cow"]
+    retire_class(project.workspace, project.owner, project.classes[0])
+    app = show()
+    run(app.button(key=f"class_back_{project.classes[0]}").click())
+    assert not there(project)["cat"].retired
+
+
+def test_a_class_that_cannot_be_added_is_one_sentence(show: Show, project: SmallProject) -> None:
+    app = show()
+    app.text_input(key="new_class_name").set_value("cat")
+    run(next(b for b in app.button if b.label == "Add").click())
+    assert [e.value for e in app.error] == [plain("There is a class “cat” already; choose another name.")]
+
+
+def editing(show: Show, project: SmallProject, dialog: str, name: str) -> tuple[AppTest, Callable[[AppTest], AppTest]]:
+    """The page with a dialog on it, and how to run it again with the dialog still there."""
+    opened = (dialog, there(project)[name].id)
+
+    def again(app: AppTest) -> AppTest:
+        app.session_state[settings_classes.DIALOG] = opened
+        return run(app)
+
+    return show(**{settings_classes.DIALOG: opened}), again
+
+
+def test_a_class_is_edited_and_takes_a_key_from_another(show: Show, project: SmallProject) -> None:
+    app, again = editing(show, project, "edit", "cat")
+    next(t for t in app.text_input if t.label == "Name").set_value("Cat & <b>co</b>")
+    next(s for s in app.selectbox if s.label == "Key").select("2")
+    next(t for t in app.text_area if t.label == "Description").set_value("furry")
+    next(t for t in app.toggle if t.label == "Colour").set_value(True)
+    app = again(app)
+    app.session_state[settings_classes.DIALOG] = ("edit", project.classes[0])
+    run(next(b for b in app.button if b.label == "Save").click())
+    cat = there(project)["Cat & <b>co</b>"]
+    assert (cat.key, cat.description, cat.colour) == ("2", "furry", settings_classes.COLOUR)
+    assert there(project)["dog"].key is None
+
+
+def test_examples_are_chosen_among_labeled_items(show: Show, project: SmallProject) -> None:
+    project.answer(project.people[0], project.items[0], project.classes[0])
+    app, again = editing(show, project, "edit", "cat")
+    app.checkbox(key=f"example_{project.classes[0]}_{project.items[0]}").set_value(True)
+    app = again(app)
+    app.session_state[settings_classes.DIALOG] = ("edit", project.classes[0])
+    run(next(b for b in app.button if b.label == "Save").click())
+    assert there(project)["cat"].examples == [project.items[0]]
+
+
+def test_a_name_that_is_taken_keeps_the_dialog_and_says_so(show: Show, project: SmallProject) -> None:
+    app, again = editing(show, project, "edit", "cat")
+    next(t for t in app.text_input if t.label == "Name").set_value("dog")
+    app = again(app)
+    app.session_state[settings_classes.DIALOG] = ("edit", project.classes[0])
+    run(next(b for b in app.button if b.label == "Save").click())
+    assert "or merge “cat” into it" in app.error[0].value.replace("\\", "")
+    assert list(there(project)) == ["cat", "dog", "cow"]
+
+
+def test_a_class_is_merged_in_a_dialog(show: Show, project: SmallProject) -> None:
+    app, again = editing(show, project, "merge", "cow")
+    next(s for s in app.selectbox if "stands for" in s.label).select(project.classes[1])
+    app = again(app)
+    app.session_state[settings_classes.DIALOG] = ("merge", project.classes[2])
+    run(next(b for b in app.button if b.label == "Merge").click())
+    assert there(project)["cow"].merged_into == project.classes[1]
+
+
+def test_who_is_no_owner_reads_and_changes_nothing(show: Show, project: SmallProject) -> None:
+    annotator(project)
+    app = show()
+    assert "owners can change them" in words(app)
+    assert not {"Add", "Edit"} & {b.label for b in app.button} and len(app.text_input) == 0
+    app = show(LABELING)
+    inputs = [*app.selectbox, *app.number_input, *app.text_area]
+    assert inputs and all(i.disabled for i in inputs)
+
+
+def test_settings_are_saved_as_they_are_changed(show: Show, project: SmallProject) -> None:
+    app = show(LABELING)
+    run(app.selectbox(key=f"setting_strategy_{project.id}").select("margin"))
+    app = show(LABELING)
+    run(app.number_input(key=f"setting_target_accuracy_{project.id}").set_value(90.0))
+    app = show(LABELING)
+    run(app.text_area(key=f"setting_guidelines_{project.id}").set_value("Look twice."))
+    seen = projects.read_project(project.workspace, project.owner, project.id)
+    assert (seen.settings.strategy, seen.settings.target_accuracy, seen.guidelines) == ("margin", 0.9, "Look twice.")
+    assert "likeliest classes" in words(show(LABELING))
+
+
+def test_a_page_that_was_open_shows_what_somebody_else_set_meanwhile(show: Show, project: SmallProject) -> None:
+    app = show(LABELING)
+    projects.update_settings(project.workspace, project.owner, project.id, {"overlap": 7})
+    assert run(app).number_input(key=f"setting_overlap_{project.id}").value == 7
+
+
+def test_every_built_in_strategy_is_explained() -> None:
+    explained = (PAGES / "settings.py").read_text(encoding="utf-8")
+    for name in projects.strategy_names():
+        assert f'    "{name}": "' in explained
+
+
+def test_columns_of_rows_can_be_put_first(show: Show, project: SmallProject) -> None:
+    assert not show(LABELING).multiselect
+    project.add_items(1, fields={"site": "Harbour", "depth": 4})
+    app = show(LABELING)
+    (columns,) = app.multiselect
+    assert columns.options == ["site", "depth"]
+    run(columns.select("depth"))
+    assert projects.read_project(project.workspace, project.owner, project.id).settings.columns == ["depth"]
+
+
+def test_near_duplicates_are_counted_and_shown(show: Show, project: SmallProject) -> None:
+    assert "0 of 6 items were looked at" in words(show(NEAR))
+    project.add_items(1, text=STORY)
+    project.add_items(1, text=STORY.upper() + "!")
+    link_near_duplicates(project.workspace, project.id)
+    said = words(show(NEAR))
+    assert "**2** items in **1** group are nearly the same." in said and plain(STORY) in said
+    assert "looked at so far" not in said
+
+
+def test_peoples_text_is_shown_as_it_is(show: Show, project: SmallProject) -> None:
+    hostile = "a *b* [c](http://d) :red[e] $f$ <i>g</i> `h`"
+    add_class(project.workspace, project.owner, project.id, class_changes(name=hostile, description=hostile))
+    said = words(show())
+    assert plain(hostile) in said and hostile not in said
