@@ -201,7 +201,7 @@ def undo_batch(
             if claim is not None and claim not in claims:
                 claims.append(claim)
         missing = len(withdrawn) - len(claims) if withdrawn else 0
-        why = f"{missing} of its items are somebody else's now." if missing > 0 else ""
+        why = f"{missing} of its items went to somebody else meanwhile." if missing > 0 else ""
         status: Literal["undone", "repeated"] = "undone" if withdrawn else "repeated"
         undone = BatchUndone(project_id=given[0].project_id, status=status, why=why, claims=claims)
     with_keywords(workspace, claims)

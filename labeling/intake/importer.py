@@ -99,7 +99,7 @@ def import_records(
     progress
         Called after each batch with the share done (0 to 1; 0 where it is not known) and a line of text.
     cancelled
-        Asked before each batch; True ends the import, keeping what went in.
+        Asked after each batch; True ends the import, keeping what went in.
 
     Raises
     ------
@@ -118,10 +118,8 @@ def import_records(
     began, behind = time.monotonic(), report.read
     with ledger, ImageOpener() if source.kind == "image" else nullcontext() as opener:
         pace = _Pace(source.kind)
-        for batch in _batches(islice(source.records, behind, None), pace, ledger):
-            if cancelled and cancelled():
-                report.cancelled = True
-                break
+        batches = _batches(islice(source.records, behind, None), pace, ledger)
+        while not report.cancelled and (batch := next(batches, None)) is not None:
             arrivals = _stored(workspace, opener, batch, ledger) if opener else batch
             with writing(workspace.engine) as session, pace.keeping(session):
                 _insert(session, _Target(project_id, actor_id, source.kind, labels), arrivals, ledger)
@@ -129,6 +127,7 @@ def import_records(
             if progress:
                 rate = (report.read - behind) / max(time.monotonic() - began, 1e-9)
                 progress(*_how_far(source, report.read, rate))
+            report.cancelled = cancelled is not None and cancelled()
         with writing(workspace.engine) as session:
             ledger.keep(session)
             counts = {"added": report.added, "duplicates": report.duplicates, "refused": report.refused_count}

@@ -141,6 +141,11 @@ def calibrate(held: Sequence[int], right: Sequence[int]) -> tuple[NDArray[np.flo
     return at, np.linalg.inv(hessian)
 
 
+def moved(belief: Belief, labels: int) -> Belief:
+    """The same belief when there are so many labels."""
+    return Belief(labels, belief.errors * (labels / belief.labels) ** -belief.exponents, belief.exponents)
+
+
 def accuracy_with(belief: Belief, labels: float) -> Interval:
     """How right the model will be with so many labels in all; how right it is, with today's."""
     return interval(1 - belief.errors * (labels / belief.labels) ** -belief.exponents)

@@ -126,12 +126,12 @@ def read_insights(workspace: Workspace, actor_id: int, project_id: int) -> Insig
 def read_progress(workspace: Workspace, actor_id: int, project_id: int) -> Progress:
     """Where things stand; raises as `read_insights`."""
     with reading(workspace.engine) as session:
-        target = settings_of(require(session, actor_id, project_id)).target_accuracy
+        settings = settings_of(require(session, actor_id, project_id))
         history, live = read_history(session, project_id), live_status(session, project_id)
         return Progress(
             live=live, learned=int(history.versions["labels"].iloc[-1]) if len(history.versions) else None,
             answers=len(history.answers), curve=learning_curve(history.judged, history.versions),
-            outlook=read_outlook(session, history, target, live.items), slots=slots(history.given),
+            outlook=read_outlook(session, history, settings, live.labels, live.items), slots=slots(history.given),
         )  # fmt: skip
 
 

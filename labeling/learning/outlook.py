@@ -21,11 +21,14 @@ from labeling.learning.forecast import (
     in_reach,
     interval,
     labels_needed,
+    moved,
 )
 from labeling.learning.history import History
 from labeling.learning.pace import Pace, draw_pace
+from labeling.projects import Settings
 
 TOLD_FROM = 80  # labels: what is estimated from fewer does not hold
+HOLDS_WITH = {"adaptive", "uncertainty_herding", "coverage", "random"}  # others ask too little that is easy
 POINTS = 30  # versions that the estimate is shown for
 PATH = 24  # points of the forecast
 AHEAD = 1.5, 2.5  # times as many labels as there are: how far a forecast is drawn, and at most
@@ -49,7 +52,7 @@ class Range(BaseModel):
     high: float
 
 
-Told = Literal["there", "told", "at least", "too few", "no target", "beyond the pool"]
+Told = Literal["there", "told", "at least", "too few", "strategy", "no target", "beyond the pool"]
 
 
 class Outlook(BaseModel):
@@ -60,7 +63,8 @@ class Outlook(BaseModel):
     told : str
         ``there``: the target is reached. ``told``: `needed` holds. ``at least``: the interval is too wide to be worth
         anything, so only its lower end is given, `at_least`. ``too few``: fewer than `TOLD_FROM` labels, or no model
-        that was assessed. ``no target``: none is set. ``beyond the pool``: more labels than there are items.
+        that was assessed. ``strategy``: the project's is none of those that estimates were found to hold with. ``no
+        target``: none is set. ``beyond the pool``: more labels than there are items.
     needed : Range or None
         More labels than today's.
     hours : Range or None
@@ -82,23 +86,28 @@ class Outlook(BaseModel):
     path: list[Estimate] = []
 
 
-def read_outlook(session: Session, history: History, target: float | None, items: int) -> Outlook:
-    """The outlook on a target, with so many items in the pool, in the caller's transaction."""
-    return _outlook(history, tuple(_assessed(session, history)), target, items)
+def read_outlook(session: Session, history: History, settings: Settings, labels: int, items: int) -> Outlook:
+    """The outlook of a project with so many labeled items of so many, in the caller's transaction."""
+    if settings.strategy not in HOLDS_WITH:
+        return Outlook(told="strategy", target=settings.target_accuracy)
+    return _outlook(history, tuple(_assessed(session, history)), settings.target_accuracy, labels, items)
 
 
 @lru_cache(maxsize=16)
-def _outlook(history: History, versions: tuple[Assessed, ...], target: float | None, items: int) -> Outlook:
+def _outlook(
+    history: History, versions: tuple[Assessed, ...], target: float | None, labels: int, items: int
+) -> Outlook:
     drawn = draw_pace(history.given)
     pace = drawn[0] if drawn else None
     beliefs = [believe(versions[: at + 1]) for at, one in enumerate(versions) if one.labels >= TOLD_FROM]
     if not beliefs:
         return Outlook(told="too few", target=target, pace=pace)
-    so_far = [_estimate(belief, belief.labels) for belief in beliefs]
+    today = moved(beliefs[-1], max(labels, beliefs[-1].labels))
+    so_far = [_estimate(belief, belief.labels) for belief in (*beliefs, today)]
     base = Outlook(told="no target", target=target, pace=pace, now=so_far[-1], so_far=so_far)
     if target is None:
         return base
-    return base.model_copy(update=_aim(beliefs[-1], target, items, drawn and drawn[1]))
+    return base.model_copy(update=_aim(today, target, items, drawn and drawn[1]))
 
 
 def _aim(belief: Belief, target: float, items: int, paces: NDArray[np.float64] | None) -> dict[str, Any]:

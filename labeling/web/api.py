@@ -128,10 +128,12 @@ def create_api(workspace: Workspace) -> FastAPI:
 
     @api.get("/projects")
     def list_projects(actor: Actor) -> dict[str, list[projects.ProjectSummary]]:
+        """Your projects: items, labels and classes of each."""
         return {"projects": projects.list_projects(workspace, actor)}
 
     @api.post("/projects", status_code=201)
     def create_project(actor: Actor, new: NewProject) -> ProjectView:
+        """Make a project that you own."""
         made = projects.create_project(
             workspace, actor, new.name, new.classes, guidelines=new.guidelines, settings=new.settings
         )
@@ -139,6 +141,7 @@ def create_api(workspace: Workspace) -> FastAPI:
 
     @api.get("/projects/{project_id}")
     def read_project(actor: Actor, project_id: Id) -> ProjectView:
+        """One project: classes, settings, counts, the live model version and the age of its ranking."""
         detail = projects.read_project(workspace, actor, project_id)
         live = read_live(workspace, actor, project_id)
         return ProjectView(
@@ -151,6 +154,7 @@ def create_api(workspace: Workspace) -> FastAPI:
 
     @api.post("/projects/{project_id}/claims")
     def claim(actor: Actor, project_id: Id, asked: ClaimRequest) -> Claims:
+        """Lease up to `count` items, the most useful first; `release` gives others back in the same step."""
         leased = queue.claim(
             workspace, actor, project_id, asked.count, client=asked.client, resume=asked.resume, release=asked.release
         )
@@ -159,6 +163,7 @@ def create_api(workspace: Workspace) -> FastAPI:
 
     @api.post("/projects/{project_id}/leases/renew")
     def renew(actor: Actor, project_id: Id, leases: Leases | None = None) -> dict[str, Any]:
+        """Keep what is leased, and hear how things stand."""
         asked = leases.assignment_ids if leases is not None else None
         renewed, expires = queue.renew(workspace, actor, project_id, asked)
         live = live_of(actor, project_id)
@@ -166,16 +171,19 @@ def create_api(workspace: Workspace) -> FastAPI:
 
     @api.post("/projects/{project_id}/leases/release")
     def release(actor: Actor, project_id: Id, leases: Leases) -> dict[str, int]:
+        """Give leases back unanswered."""
         return {"released": queue.release(workspace, actor, project_id, leases.assignment_ids or [])}
 
     @api.post("/annotations")
     def submit(actor: Actor, given: Answers) -> Saved:
+        """Save answers, each exactly once; per event: saved, repeated, or refused with why."""
         outcomes = answers.submit(workspace, actor, given.annotations)
         project_id = next((o.project_id for o in reversed(outcomes) if o.project_id is not None), None)
         return Saved(annotations=outcomes, live=None if project_id is None else live_of(actor, project_id))
 
     @api.post("/annotations/{event_id}/undo")
     def undo(actor: Actor, event_id: str, how: UndoRequest | None = None) -> UndoneView:
+        """Withdraw one of your answers and lease its item again."""
         how = how or UndoRequest()
         undone = answers.undo(workspace, actor, event_id, undo_id=how.event_id, client=how.client)
         return UndoneView(**undone.model_dump(), live=live_of(actor, undone.project_id))
@@ -184,10 +192,12 @@ def create_api(workspace: Workspace) -> FastAPI:
     def upcoming(
         actor: Actor, project_id: Id, limit: Annotated[int, Query(ge=1, le=2000)] = 20
     ) -> dict[str, list[Queued]]:
+        """The head of the live ranking, as far as it is open."""
         return {"queue": queue.upcoming(workspace, actor, project_id, limit)}
 
     @api.get("/items/{item_id}/media")
     def media(actor: Actor, item_id: Id, size: Annotated[int | None, Query(ge=16, le=4096)] = None) -> Response:
+        """An item's image as it was encoded anew, or a copy of about `size` pixels."""
         found = media_file(workspace, actor, item_id, size)
         # The address names the item, whose content never changes.
         headers = {

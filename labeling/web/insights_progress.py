@@ -28,8 +28,7 @@ RULES = {
 }
 ASKED, NEW = f"items asked: the last {RECENT}", "new items: estimated"
 TALL = 400
-CURVE_ROW, SLOT_ROW, TARGET = "insights_met", "insights_during", "insights_target"
-SAVED = "insights_target_saved"
+CURVE_ROW, SLOT_ROW = "insights_met", "insights_during"
 
 
 @st.fragment(run_every="3s")
@@ -74,7 +73,8 @@ def _figures(seen: Progress) -> None:
         else:
             _figure("Right on items asked", f"{live.accuracy:.0%}", f"of the last {live.accuracy_on}: the hard ones")
         if now is None:
-            _figure("Right on new items", "–", f"estimated from {TOLD_FROM} labels on")
+            few = seen.outlook.told == "too few"
+            _figure("Right on new items", "–", f"from {TOLD_FROM} labels on" if few else "cannot be told")
         else:
             _figure("Right on new items", f"≈ {now.middle:.0%}", f"estimated: {now.low:.0%} to {now.high:.0%}")
         version = "none yet" if live.model_version is None else f"v{live.model_version}"
@@ -110,7 +110,7 @@ def _accuracy(seen: Progress) -> None:
         "answers that it had not seen, applied to its confidence in all open items. Its band is the 90 % interval; "
         "dashed is where it goes from here."
         if seen.outlook.so_far
-        else f" An estimate for new items joins them from {TOLD_FROM} labels on."
+        else ""
     )
     note(
         "A dot is a model version (or some in a row), larger the more answers it met before it had seen any of them. "
@@ -191,13 +191,7 @@ def _target(project: ProjectSummary, outlook: Outlook) -> None:
     """The owner's target, and what it would take."""
     st.subheader("Time left", anchor=False)
     if project.role is Role.OWNER:
-        given = None if outlook.target is None else round(100 * outlook.target, 1)
-        if st.session_state.get(SAVED, ...) != given:  # at first, and where somebody else set it
-            st.session_state[TARGET] = st.session_state[SAVED] = given
-        st.number_input(
-            "Target: right on new items, in %", min_value=1.0, max_value=99.9, step=1.0, value=None, format="%.1f",
-            key=TARGET, placeholder="none", on_change=_set_target, args=(project.id,),
-        )  # fmt: skip
+        _set_target(project.id, None if outlook.target is None else round(100 * outlook.target, 1))
     elif outlook.target is not None:
         st.markdown(f"Target: **{outlook.target:.1%}** right on new items.")
     for big, small in _in_words(outlook):
@@ -213,10 +207,22 @@ def _target(project: ProjectSummary, outlook: Outlook) -> None:
         )
 
 
-def _set_target(project_id: int) -> None:
-    """Save the owner's target."""
-    given = st.session_state[TARGET]
-    target = None if given is None else round(given / 100, 4)
+def _set_target(project_id: int, given: float | None) -> None:
+    """The form that sets a target, in percent, or takes it away; nothing is saved but on a press of a button."""
+    with st.form("insights_target", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
+        wanted = st.number_input(
+            "Target: right on new items, in %", min_value=1.0, max_value=99.9, step=1.0, value=given, format="%.1f",
+            key=f"insights_target_{given}", placeholder="none",
+        )  # fmt: skip
+        saved = st.form_submit_button("Set", type="primary")
+    if saved and wanted != given:
+        _save_target(project_id, None if wanted is None else round(wanted / 100, 4))
+        st.rerun(scope="fragment")
+    if given is not None:
+        st.button("No target", type="tertiary", icon=":material/close:", on_click=_save_target, args=(project_id, None))
+
+
+def _save_target(project_id: int, target: float | None) -> None:
     try:
         projects.update_settings(current.workspace(), current.actor(), project_id, {"target_accuracy": target})
     except AskwiseError as error:
@@ -229,6 +235,10 @@ def _in_words(outlook: Outlook) -> list[tuple[str, str]]:
     here = "" if now is None else f"Today it is about {now.middle:.0%} ({now.low:.0%} to {now.high:.0%})."
     if outlook.told == "too few":
         return [("Cannot be told yet", f"An estimate that holds takes {TOLD_FROM} labels.")]
+    if outlook.told == "strategy":
+        return [
+            ("Cannot be told", "This strategy asks little that is easy, and estimates from such answers do not hold.")
+        ]
     if outlook.told == "no target" or target is None:
         return [("", f"{here} Without a target there is nothing to reckon with: the owner sets one here.")]
     if outlook.told == "there":

@@ -89,11 +89,18 @@ class GridExpert:
                 self.page.keyboard.press(key)
 
     def confirm(self) -> None:
-        """Press Enter and wait for what comes next."""
+        """Press Enter and wait for the next screen; where the class is done, go on with the one that is offered."""
         before = len(self.screens())
         self.page.wait_for_timeout(LOOK)
         self.page.keyboard.press("Enter")
-        self.wait_screen(before)
+        done = self.page.get_by_role("heading", name="is done")
+        for _ in range(600):
+            if len(self.screens()) > before:
+                return
+            if done.count():
+                self.page.keyboard.press("Enter")
+            self.page.wait_for_timeout(50)
+        raise TimeoutError("No other screen came.")
 
     def wait_saved(self) -> None:
         self.page.wait_for_function("!Object.keys(localStorage).some((key) => key.startsWith('askwise:outbox'))")
@@ -129,7 +136,7 @@ def test_two_hundred_digits_in_screens_of_forty_are_two_hundred_right_answers_an
     batches: list[list[int]] = []
     while sum(map(len, batches)) < 200:
         screen = person.screen
-        assert len(screen["items"]) == 40
+        assert len(screen["items"]) <= 40
         exceptions = person.exceptions()
         for number, item in enumerate(exceptions):
             if number % 3 == 0:  # by arrows and the digit's key
@@ -143,7 +150,7 @@ def test_two_hundred_digits_in_screens_of_forty_are_two_hundred_right_answers_an
                 left_out.add(item)
             expect(person.tile(item)).to_have_attribute("aria-selected", "true")
         answered = [item for item in screen["items"] if item not in left_out]
-        expect(page.locator(".confirm")).to_contain_text(f"Confirm {40 - len(exceptions)} as")
+        expect(page.locator(".confirm")).to_contain_text(f"Confirm {len(screen['items']) - len(exceptions)} as")
         wanted |= {item: person.digit_of[item] for item in answered}
         batches.append(answered)
         person.confirm()
@@ -222,15 +229,16 @@ def test_screens_confirmed_without_the_network_are_kept_and_sent_and_the_last_ca
 
 
 def test_a_screen_left_by_a_reload_or_for_one_by_one_is_given_back(person: GridExpert, page: Page) -> None:
+    before = set(person.leased())
     person.arrive()
     person.arrive()
     page.wait_for_timeout(1500)
-    assert len(person.leased()) <= 80  # this screen and the next
+    assert len(set(person.leased()) - before) <= 80  # this screen and the next
     page.get_by_role("radio", name="One by one").click()
     expect(page.locator(".classes")).to_be_visible()
     expect(page.locator(".tiles")).to_have_count(0)
     page.wait_for_timeout(1500)
-    assert len(person.leased()) <= 8
+    assert len(set(person.leased()) - before) <= 8
     page.get_by_role("radio", name="Grid").click()
     expect(page.locator(".tile")).to_have_count(40)
 

@@ -93,7 +93,7 @@ def test_the_outlook_follows_the_target(project: SmallProject) -> None:
     assert found.told == "no target"
     assert found.now is not None and found.now.labels == 100
     assert 0.7 < found.now.low < found.now.middle < found.now.high < 1
-    assert [one.labels for one in found.so_far] == [75, 100]
+    assert [one.labels for one in found.so_far] == [100, 100]
     assert (found.path, found.needed) == ([], None)
     assert told(project, 0.5).told == "there"
     beyond = told(project, 0.999)
@@ -113,6 +113,21 @@ def test_what_is_needed_is_told_in_labels_and_hours_where_it_is_near(
     assert found.told == "told"
     assert found.needed is not None and 0 <= found.needed.low < found.needed.middle < found.needed.high
     assert found.hours is None or found.hours.low <= found.hours.middle <= found.hours.high
+
+
+def test_labels_that_came_after_the_last_assessment_count(project: SmallProject) -> None:
+    before = told(project, None).now
+    label(project, np.zeros(160, dtype=int), 5)
+    after = told(project, None).now
+    assert before is not None and after is not None
+    assert (before.labels, after.labels) == (100, 105)
+    assert after.middle > before.middle
+
+
+def test_nothing_is_told_with_a_strategy_that_estimates_do_not_hold_with(project: SmallProject) -> None:
+    projects.update_settings(project.workspace, project.owner, project.id, {"strategy": "margin"})
+    found = told(project, 0.9)
+    assert (found.told, found.target, found.now) == ("strategy", 0.9, None)
 
 
 def test_with_few_labels_nothing_is_told(workspace: Workspace) -> None:

@@ -177,11 +177,18 @@ def test_somebody_elses_answer_cannot(show: Open, project: SmallProject) -> None
 
 def test_the_owner_sets_a_target_and_clears_it(show: Open, project: SmallProject, me: int) -> None:
     app = show(project, "progress")
-    (target,) = app.number_input
-    ran(target.set_value(95.5).run())
+    app.number_input[0].set_value(95.5)
+    ran(app.button[0].click().run())
     assert projects.read_project(project.workspace, me, project.id).settings.target_accuracy == 0.955
-    (target,) = app.number_input
-    ran(target.set_value(None).run())
+    (taken_away,) = [button for button in app.button if button.label == "No target"]
+    ran(taken_away.click().run())
+    assert projects.read_project(project.workspace, me, project.id).settings.target_accuracy is None
+
+
+def test_a_target_that_nobody_set_by_a_button_is_not_saved(show: Open, project: SmallProject, me: int) -> None:
+    app = show(project, "progress")
+    app.number_input[0].set_value(95.5)
+    ran(app.run())
     assert projects.read_project(project.workspace, me, project.id).settings.target_accuracy is None
 
 

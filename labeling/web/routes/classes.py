@@ -45,34 +45,42 @@ def add_routes(api: FastAPI, workspace: Workspace) -> None:
 
     @api.get("/projects/{project_id}/classes")
     def list_classes(actor: Actor, project_id: Id) -> Classes:
+        """The classes in their order, retired and merged ones too, with how many labels each has."""
         return Classes(classes=classes.list_classes(workspace, actor, project_id))
 
     @api.post("/projects/{project_id}/classes", status_code=201)
     def add(actor: Actor, project_id: Id, new: ClassChanges) -> ClassDetail:
+        """Add a class."""
         return classes.add_class(workspace, actor, project_id, new)
 
     @api.post("/projects/{project_id}/classes/order")
     def order(actor: Actor, project_id: Id, asked: Order) -> Classes:
+        """Put the classes into another order."""
         return Classes(classes=classes.order_classes(workspace, actor, project_id, asked.class_ids))
 
     @api.patch("/classes/{class_id}")
     def edit(actor: Actor, class_id: Id, changes: ClassChanges) -> ClassDetail:
+        """Change a class: name, key, colour, description, example items."""
         return classes.edit_class(workspace, actor, class_id, changes)
 
     @api.post("/classes/{class_id}/merge")
     def merge(actor: Actor, class_id: Id, asked: Merge) -> ClassDetail:
+        """Let a class count as another one from now on; it can be taken back."""
         return merging.merge_class(workspace, actor, class_id, asked.into)
 
     @api.post("/classes/{class_id}/retire")
     def retire(actor: Actor, class_id: Id) -> ClassDetail:
+        """Retire a class: it can no longer be chosen."""
         return classes.retire_class(workspace, actor, class_id)
 
     @api.post("/classes/{class_id}/restore")
     def restore(actor: Actor, class_id: Id) -> ClassDetail:
+        """Bring back a class that was retired or merged."""
         return merging.restore_class(workspace, actor, class_id)
 
     @api.patch("/projects/{project_id}/settings")
     def change_settings(actor: Actor, project_id: Id, changes: dict[str, Any]) -> SettingsView:
+        """Change some of a project's settings; the others stay."""
         settings = projects.update_settings(workspace, actor, project_id, changes)
         guidelines = projects.read_project(workspace, actor, project_id).guidelines
         return SettingsView(settings=settings, guidelines=guidelines)
@@ -84,4 +92,5 @@ def add_routes(api: FastAPI, workspace: Workspace) -> None:
         offset: Annotated[int, Query(ge=0)] = 0,
         limit: Annotated[int, Query(ge=0, le=200)] = 20,
     ) -> NearDuplicates:
+        """Groups of items that are nearly the same."""
         return read_near_duplicates(workspace, actor, project_id, offset, limit)

@@ -46,10 +46,12 @@ def add_routes(api: FastAPI, workspace: Workspace) -> None:
 
     @api.post("/projects/{project_id}/screens")
     def lease_screen(actor: Actor, project_id: Id, asked: ScreenRequest) -> ScreenView:
+        """Lease a screen of items that the live model believes are one class, most doubtful first."""
         screen = open_screen(workspace, actor, project_id, **asked.model_dump())
         return ScreenView(**screen.model_dump(), live=read_live(workspace, actor, project_id))
 
     @api.post("/annotations/batches/{batch}/undo")
     def undo_batch(actor: Actor, batch: str, how: BatchUndo | None = None) -> BatchUndoneView:
+        """Withdraw all answers of a batch in one step and lease its items again."""
         undone = answers.undo_batch(workspace, actor, batch, client=how.client if how else None)
         return BatchUndoneView(**undone.model_dump(), live=read_live(workspace, actor, undone.project_id))

@@ -68,6 +68,7 @@ def add_routes(api: FastAPI, workspace: Workspace) -> None:
 
     @api.post("/projects/{project_id}/uploads", status_code=201, openapi_extra=FILE_BODY)
     async def upload(actor: Actor, project_id: Id, request: Request, name: str = "") -> Uploaded:
+        """Send a file; the answer's `upload` names it in a preview or an import."""
         arriving = await to_thread.run_sync(inbox.begin_upload, workspace, actor, project_id, name)
         kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
         if kind not in ("application/octet-stream", "multipart/form-data"):
@@ -81,11 +82,13 @@ def add_routes(api: FastAPI, workspace: Workspace) -> None:
 
     @api.post("/projects/{project_id}/imports/preview")
     def preview(actor: Actor, project_id: Id, origin: Origin) -> Preview:
+        """The first records as they would come in, and every guess about the file."""
         path = place(actor, project_id, origin)
         return import_job.preview_import(workspace, actor, project_id, path, origin.reading, name=origin.name)
 
     @api.post("/projects/{project_id}/imports", status_code=202)
     def begin(actor: Actor, project_id: Id, new: NewImport) -> ImportView:
+        """Ask for an import of an upload, or of a path inside the server's import folder."""
         path = place(actor, project_id, new)
         made = import_job.request_import(
             workspace, actor, project_id, path, labels=new.labels, reading=new.reading, name=new.name
@@ -94,18 +97,22 @@ def add_routes(api: FastAPI, workspace: Workspace) -> None:
 
     @api.get("/imports/{job_id}")
     def read(actor: Actor, job_id: Id) -> ImportView:
+        """How far an import is, or how it ended."""
         return import_job.read_import(workspace, actor, job_id)
 
     @api.post("/imports/{job_id}/cancel")
     def cancel(actor: Actor, job_id: Id) -> ImportView:
+        """Stop an import; what went in stays."""
         return import_job.cancel_import(workspace, actor, job_id)
 
     @api.post("/imports/{job_id}/resume")
     def resume(actor: Actor, job_id: Id) -> ImportView:
+        """Go on with an import that was stopped or that failed."""
         return import_job.resume_import(workspace, actor, job_id)
 
     @api.get("/imports/{job_id}/refused", response_class=FileResponse)
     def refused(actor: Actor, job_id: Id) -> FileResponse:
+        """All that was refused, as CSV: name, line and why."""
         listed = import_job.refused_file(workspace, actor, job_id)
         return FileResponse(listed, media_type="text/csv; charset=utf-8", filename=f"refused-{job_id}.csv")
 
