@@ -65,6 +65,12 @@ def contrast(one: str, other: str) -> float:
     return (lighter + 0.05) / (darker + 0.05)
 
 
+def mixed(over: str, under: str, share: float) -> str:
+    """A colour that covers so much of another."""
+    parts = (share * int(over[i : i + 2], 16) + (1 - share) * int(under[i : i + 2], 16) for i in (1, 3, 5))
+    return "#" + "".join(f"{round(part):02X}" for part in parts)
+
+
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_text_can_be_read_in_both_modes(mode: str):
     theme = SETTINGS["theme"][mode]
@@ -73,6 +79,7 @@ def test_text_can_be_read_in_both_modes(mode: str):
     ]
     assert contrast("#FFFFFF", theme["primaryColor"]) >= 4.5
     assert all(contrast(theme["textColor"], surface) >= 7 for surface in surfaces)
+    assert all(contrast(mixed(theme["textColor"], surface, 0.6), surface) >= 4.5 for surface in surfaces[:2])  # captions
     assert all(contrast(theme["linkColor"], surface) >= 4.5 for surface in surfaces)
     assert contrast(theme["dataframeHeaderTextColor"], theme["dataframeHeaderBackgroundColor"]) >= 4.5
     # Graphics need 3:1 (WCAG 1.4.11).

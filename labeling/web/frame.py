@@ -109,6 +109,11 @@ def import_progress(job: Job) -> None:
     st.progress(min(max(job.progress, 0.0), 1.0), text=plain(text))
 
 
+def quiet_choice(text: str) -> str:
+    """A choice of a segmented control in the colour of text: the theme's own cannot be read on it in the dark."""
+    return f":gray[{text}]"
+
+
 def ago(moment: float) -> str:
     """How long ago a moment was, in the largest unit that fits."""
     seconds = max(0.0, time.time() - moment)

@@ -15,7 +15,7 @@ from labeling.intake.importer import KIND_WORDS, Labels
 from labeling.intake.records import Preview, Reading
 from labeling.intake.records import Role as ColumnRole
 from labeling.intake.sources import FORMATS
-from labeling.web import current
+from labeling.web import current, frame
 from labeling.web.frame import plain
 
 UPLOAD_MB = 500
@@ -97,7 +97,7 @@ def _choose(project_id: int) -> Chosen | None:
     """An upload, or something of the import folder."""
     where = st.segmented_control(
         "Where it is", ["Upload", "Import folder"], default="Upload", label_visibility="collapsed",
-        key=f"import_where_{project_id}",
+        format_func=frame.quiet_choice, key=f"import_where_{project_id}",
     )  # fmt: skip
     if where == "Import folder":
         return _from_folder(project_id)

@@ -209,20 +209,21 @@ def _target(project: ProjectSummary, outlook: Outlook) -> None:
 
 def _set_target(project_id: int, given: float | None) -> None:
     """The form that sets a target, in percent, or takes it away; nothing is saved but on a press of a button."""
+    key = f"insights_target_{given}"
     with st.form("insights_target", border=False), st.container(horizontal=True, vertical_alignment="bottom"):
-        wanted = st.number_input(
+        st.number_input(
             "Target: right on new items, in %", min_value=1.0, max_value=99.9, step=1.0, value=given, format="%.1f",
-            key=f"insights_target_{given}", placeholder="none",
+            key=key, placeholder="none",
         )  # fmt: skip
-        saved = st.form_submit_button("Set", type="primary")
-    if saved and wanted != given:
-        _save_target(project_id, None if wanted is None else round(wanted / 100, 4))
-        st.rerun(scope="fragment")
+        st.form_submit_button("Set", type="primary", on_click=_save_target, args=(project_id, key))
     if given is not None:
         st.button("No target", type="tertiary", icon=":material/close:", on_click=_save_target, args=(project_id, None))
 
 
-def _save_target(project_id: int, target: float | None) -> None:
+def _save_target(project_id: int, key: str | None) -> None:
+    """Save what the input of this key holds; no target without one."""
+    given: float | None = None if key is None else st.session_state[key]
+    target = None if given is None else round(given / 100, 4)
     try:
         projects.update_settings(current.workspace(), current.actor(), project_id, {"target_accuracy": target})
     except AskwiseError as error:

@@ -75,7 +75,8 @@ def _form(project: ProjectSummary, counts: dict[Oracle, int]) -> None:
         oracle = enough[0]
         if len(enough) > 1:
             oracle = st.segmented_control(
-                "Answers", enough, default=labeled_sets.choose_oracle(counts), format_func=WHOSE.__getitem__,
+                "Answers", enough, default=labeled_sets.choose_oracle(counts),
+                format_func=lambda whose: frame.quiet_choice(WHOSE[whose]),
                 required=True, key="simulate_oracle",
             )  # fmt: skip
         else:
