@@ -19,11 +19,18 @@ from sklearn.datasets import load_digits
 from tests.browser.driving import ROOT, launch
 from tests.serving import Connection, serve
 
-PAGES = ("projects", "label", "insights", "export")
+PAGES = {
+    "projects": "",
+    "label": "label",
+    "grid": "label?view=grid",
+    "insights": "insights",
+    "settings": "settings",
+    "export": "export",
+}
 SCHEMES = ("light", "dark")
 WIDTHS = (1400, 900, 420)
 HEIGHT, TALLEST = 900, 2400
-LABELS = 60
+LABELS = 120
 LEARNING_SECONDS = 60.0  # that a new model may take
 COLORS = 255  # of a picture's palette: the pages are flat, and small files are kind to a repository
 
@@ -69,9 +76,9 @@ def pictures(browser: Browser, address: str, widths: Sequence[int]) -> Iterator[
             context = browser.new_context(color_scheme=scheme, reduced_motion="reduce")
             page = context.new_page()
             page.goto(address)
-            for name in PAGES:
+            for name, path in PAGES.items():
                 page.set_viewport_size({"width": width, "height": HEIGHT})
-                page.goto(f"{address}/{name if name != PAGES[0] else ''}")
+                page.goto(f"{address}/{path}")
                 wait_until_still(page)
                 height = page.get_by_test_id("stMain").evaluate("(main) => main.scrollHeight")
                 page.set_viewport_size({"width": width, "height": min(max(height, HEIGHT), TALLEST)})
