@@ -5,15 +5,15 @@ References
 Dalal and Triggs, "Histograms of oriented gradients for human detection", CVPR 2005.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Self
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.features.base import Content, Kind, State, version_of
-from labeling.features.rasters import colour_of, in_threads, rasters
+from labeling.features.base import Content, version_of
+from labeling.features.rasters import Unlearned, in_threads, rasters
 
 SIDE = 32  # pixels
 CELL = 8  # pixels of a histogram's side
@@ -27,34 +27,11 @@ CODE = 1
 
 
 @dataclass(frozen=True)
-class Hog:
+class Hog(Unlearned):
     """Oriented gradients of an image of 32 by 32 pixels, and its colours on a grid of 4 by 4."""
 
-    channels: int = 1
     name: ClassVar[str] = "hog"
-    kind: ClassVar[Kind | None] = "image"
-    sample: ClassVar[int] = 0
     chunk: ClassVar[int] = 512
-
-    @classmethod
-    def fit(cls, items: Sequence[Content]) -> Self:
-        """Three channels if any of these images has a colour, else one."""
-        return cls(channels=colour_of(items))
-
-    @classmethod
-    def restore(cls, parameters: Mapping[str, int], state: State) -> Self:
-        """The encoder that once had these parameters; there is no state."""
-        return cls(**parameters)
-
-    @property
-    def parameters(self) -> Mapping[str, int]:
-        """All that it takes to make this encoder again."""
-        return {"channels": self.channels}
-
-    @property
-    def state(self) -> State:
-        """Nothing is learned."""
-        return {}
 
     @property
     def version(self) -> str:

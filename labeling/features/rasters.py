@@ -1,23 +1,53 @@
 """Stored images as arrays of one size, for encoders."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
-from typing import TypeVar
+from typing import ClassVar, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageChops
 from threadpoolctl import threadpool_limits
 
-from labeling.features.base import Content
+from labeling.features.base import Content, Kind, State
 
 FORMATS = ("PNG", "JPEG", "WEBP")  # that the safe opener writes
 THREADS = min(8, os.cpu_count() or 1)
 
 T = TypeVar("T", bound=np.generic)
+
+
+@dataclass(frozen=True)
+class Unlearned:
+    """What encoders of images share that learn nothing of the pool but whether it has colours."""
+
+    channels: int = 1
+    kind: ClassVar[Kind | None] = "image"
+    sample: ClassVar[int] = 0
+
+    @classmethod
+    def fit(cls, items: Sequence[Content]) -> Self:
+        """Three channels if any of these images has a colour, else one."""
+        return cls(channels=colour_of(items))
+
+    @classmethod
+    def restore(cls, parameters: Mapping[str, int], state: State) -> Self:
+        """The encoder that once had these parameters; there is no state."""
+        return cls(**parameters)
+
+    @property
+    def parameters(self) -> Mapping[str, int]:
+        """All that it takes to make this encoder again."""
+        return {"channels": self.channels}
+
+    @property
+    def state(self) -> State:
+        """Nothing is learned."""
+        return {}
 
 
 def open_image(source: bytes | Path, side: int) -> Image.Image:

@@ -1,27 +1,23 @@
 """The items behind a figure, below the charts of a row: a choice that charts and keys set alike, and the items."""
 
-import io
 import uuid
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 import streamlit as st
-from PIL import Image
 
 from labeling import projects
 from labeling.annotation import answers
 from labeling.annotation.answers import Answer
 from labeling.classes import ClassView
-from labeling.delivery.media import media_file
 from labeling.errors import AskwiseError
 from labeling.learning.behind import BehindItem, GivenAnswer, Met, Which, items_behind
 from labeling.learning.changes import Example
 from labeling.projects import ProjectSummary
 from labeling.web import current, frame
 from labeling.web.frame import plain
+from labeling.web.thumbnails import thumbnail
 
 PAGE = 18  # items at a time
-THUMBNAIL = 128  # pixels, of the longest side
 LONGEST = 240  # characters of a text, or of a cell of a row
 CELLS = 6  # of a row
 VERDICTS = {"skip": "skipped", "unsure": "unsure"}
@@ -122,8 +118,7 @@ def examples(items: Sequence[Example]) -> None:
 def _show(item: BehindItem | Example) -> None:
     if item.media_url is not None:
         try:
-            path = media_file(current.workspace(), current.actor(), item.item_id, THUMBNAIL).path
-            st.image(_thumbnail(path), width="stretch", alt=item.external_id)
+            st.image(thumbnail(item.item_id), width="stretch", alt=item.external_id)
         except AskwiseError as error:
             st.markdown(f":small[{plain(str(error))}]")
     if item.text is not None:
@@ -167,20 +162,6 @@ def _correct(key: str, event_id: str) -> None:
         st.toast(plain(outcome.why), icon=":material/error:")
     else:
         st.toast("Corrected. The model learns from it now.", icon=":material/check:")
-
-
-@st.cache_data(max_entries=2000, show_spinner=False)
-def _thumbnail(path: Path) -> bytes:
-    """An image as it is shown: a tiny one enlarged by whole pixels, as browsers would blur it."""
-    data = path.read_bytes()
-    with Image.open(io.BytesIO(data)) as image:
-        times = THUMBNAIL // max(image.size)
-        if times < 2:
-            return data
-        large = image.resize((image.width * times, image.height * times), Image.Resampling.NEAREST)
-        out = io.BytesIO()
-        large.save(out, "PNG")
-        return out.getvalue()
 
 
 def _short(text: str) -> str:
