@@ -16,11 +16,6 @@ Layers = alt.LayerChart | alt.FacetChart  # what Altair says that layers come to
 PICKED = "picked"  # the selection's name in every chart
 
 
-def note(text: str) -> None:
-    """Small print below a chart; the grey of Streamlit's captions is too faint to be read by everybody."""
-    st.markdown(f":small[:gray[{text}]]")
-
-
 def selection(*fields: str) -> alt.Parameter:
     """A click on a mark, which tells these fields of it."""
     return alt.selection_point(name=PICKED, fields=list(fields), on="click", clear="dblclick")

@@ -12,8 +12,8 @@ from labeling.learning.behind import Confused, OfClass, Which
 from labeling.learning.insights import Cell, ClassFigures
 from labeling.projects import ProjectSummary
 from labeling.web import current, insights_items
-from labeling.web.frame import plain
-from labeling.web.insights_charts import Layers, draw, note, selection, text_colour
+from labeling.web.frame import plain, quiet
+from labeling.web.insights_charts import Layers, draw, selection, text_colour
 
 ROW = "insights_classes"
 BAR = 24  # pixels per class
@@ -35,7 +35,7 @@ def show(project: ProjectSummary) -> None:
         st.error(plain(str(error)))
         return
     if not seen.classes:
-        note("The project has no classes yet.")
+        quiet("The project has no classes yet.")
         return
     left, right = st.columns([2, 3])
     with left.container(border=True, height="stretch"):
@@ -85,7 +85,7 @@ def _balance(seen: ClassFigures) -> None:
             bars.properties(height=BAR * len(table) + 35), table, "Items per class", row=ROW, key="insights_balance",
             which=lambda mark: OfClass(class_id=int(mark["id"])),
         )  # fmt: skip
-    note("Items whose label is this class. What is asked is not a fair sample, so the pool's own balance differs.")
+    quiet("Items whose label is this class. What is asked is not a fair sample, so the pool's own balance differs.")
 
 
 def _confusion(seen: ClassFigures) -> None:
@@ -94,7 +94,7 @@ def _confusion(seen: ClassFigures) -> None:
     names = {c.id: c.name for c in seen.classes}
     cells = [c for c in seen.confusion if {c.suggested, c.answered} <= set(names)]
     if not cells:
-        note("As soon as answers come in to items that a model has made a suggestion for, they are here.")
+        quiet("As soon as answers come in to items that a model has made a suggestion for, they are here.")
         return
     shown = _most_confused(cells, list(names))
     met = {c.id: c.met for c in seen.classes}
@@ -117,7 +117,7 @@ def _confusion(seen: ClassFigures) -> None:
         which=lambda mark: Confused(suggested=int(mark["suggested"]), answered=int(mark["answered"])),
     )  # fmt: skip
     cut = f" The {MATRIX} classes with the most mistakes are shown." if len(shown) < len(names) else ""
-    note(
+    quiet(
         "Answers on items that nobody had labeled when the model made its suggestion; the stronger the colour, the "
         f"larger its share of the answers in that row.{cut}"
     )

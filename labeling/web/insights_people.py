@@ -12,8 +12,8 @@ from labeling.learning.insights import PeopleFigures, Person
 from labeling.learning.pace import Bin, Duration, Durations
 from labeling.projects import ProjectSummary
 from labeling.web import current, insights_items
-from labeling.web.frame import plain
-from labeling.web.insights_charts import HEIGHT, Layers, draw, note, selection, text_colour
+from labeling.web.frame import plain, quiet
+from labeling.web.insights_charts import HEIGHT, Layers, draw, selection, text_colour
 
 ROW = "insights_people_row"
 WHOSE = "insights_whose"
@@ -31,7 +31,7 @@ def show(project: ProjectSummary) -> None:
         st.error(plain(str(error)))
         return
     if not seen.everybody:
-        note("Nobody has answered yet.")
+        quiet("Nobody has answered yet.")
         return
     with st.container(border=True):
         _people(project, seen)
@@ -84,7 +84,7 @@ def _people(project: ProjectSummary, seen: PeopleFigures) -> None:
     )  # fmt: skip
     if project.role is Role.ANNOTATOR:
         others = seen.everybody - len(seen.people)
-        note(f"You see your own figures; {others} other people answered, whom experts and owners see.")
+        quiet(f"You see your own figures; {others} other people answered, whom experts and owners see.")
 
 
 def _times(seen: PeopleFigures) -> None:
@@ -99,7 +99,7 @@ def _times(seen: PeopleFigures) -> None:
     taken = seen.durations
     every = taken.everything
     if not taken.bins or every.median is None or every.p90 is None:
-        note("No times were taken yet.")
+        quiet("No times were taken yet.")
         return
     table = pd.DataFrame([{**b.model_dump(), "what": "bar", "span": _span(b)} for b in taken.bins])
     marks = pd.DataFrame(
@@ -113,7 +113,7 @@ def _times(seen: PeopleFigures) -> None:
         "Answers by the seconds they took",
         row=ROW, key="insights_times", which=lambda mark: Took(low=mark["start"], high=mark["end"], user_id=whose),
     )  # fmt: skip
-    note(f"{every.answers:,} answers; each step to the right is a third longer. {_cut(every)}")
+    quiet(f"{every.answers:,} answers; each step to the right is a third longer. {_cut(every)}")
 
 
 def _cut(every: Duration) -> str:
@@ -158,7 +158,7 @@ def _by_class(taken: Durations) -> None:
         if c.answers
     ]
     if not rows:
-        note("No times were taken yet.")
+        quiet("No times were taken yet.")
         return
     number = st.column_config.NumberColumn
     st.dataframe(

@@ -18,8 +18,8 @@ from labeling.learning.pace import Slot
 from labeling.learning.status import RECENT
 from labeling.projects import ProjectSummary
 from labeling.web import current, frame, insights_items
-from labeling.web.frame import plain
-from labeling.web.insights_charts import HEIGHT, Layers, draw, note, selection
+from labeling.web.frame import plain, quiet
+from labeling.web.insights_charts import HEIGHT, Layers, draw, selection
 
 RULES = {
     "adaptive": "It spreads the first questions over the pool, until there are ten labels and as many as classes. "
@@ -87,7 +87,7 @@ def _figures(seen: Progress) -> None:
         doing = (
             "" if live.phase in ("", live.strategy) else f", now in its phase **{plain(live.phase.replace('_', ' '))}**"
         )
-        note(f"What is asked next is chosen by **{plain(live.strategy)}**{doing}. {RULES.get(live.strategy, '')}")
+        quiet(f"What is asked next is chosen by **{plain(live.strategy)}**{doing}. {RULES.get(live.strategy, '')}")
 
 
 def _figure(label: str, value: str, about: str) -> None:
@@ -99,7 +99,7 @@ def _accuracy(seen: Progress) -> None:
     """How often the model was right on what was asked, what is estimated for the rest, and where that goes."""
     st.subheader("How right the model is", anchor=False)
     if not seen.curve:
-        note("As soon as answers come in to items that a model has made a suggestion for, its record is here.")
+        quiet("As soon as answers come in to items that a model has made a suggestion for, its record is here.")
         return
     draw(
         _curve_chart(), _curve_table(seen), "The share of right suggestions, by labels learned from",
@@ -112,7 +112,7 @@ def _accuracy(seen: Progress) -> None:
         if seen.outlook.so_far
         else ""
     )
-    note(
+    quiet(
         "A dot is a model version (or some in a row), larger the more answers it met before it had seen any of them. "
         f"Their line takes the last {RECENT} together; its band is the 95 % interval (Wilson). They are the items that "
         f"were asked, and what is asked is hard.{estimated}"
@@ -200,7 +200,7 @@ def _target(project: ProjectSummary, outlook: Outlook) -> None:
         st.markdown(small)
     if outlook.pace is not None:
         pace = outlook.pace
-        note(
+        quiet(
             f"Pace: {pace.per_hour:,.0f} labels an hour of one person’s work ({pace.low:,.0f} to {pace.high:,.0f}), by "
             f"the last {pace.answers:,} answers; a gap of over 5 minutes is a break. Intervals are 90 %, as long as "
             "people, items and classes stay as they are."
@@ -281,7 +281,7 @@ def _pace(slots: Sequence[Slot]) -> None:
     """Answers over time, a bar a slot."""
     st.subheader("Answers over time", anchor=False)
     if not slots:
-        note("All answers so far were imported.")
+        quiet("All answers so far were imported.")
         return
     table = pd.DataFrame([slot.model_dump() for slot in slots])
     table["from"], table["to"] = (pd.to_datetime(table[c], unit="s", utc=True) for c in ("start", "end"))
@@ -316,12 +316,12 @@ def _changes(project: ProjectSummary) -> None:
     st.subheader("What a model version changed", anchor=False)
     numbers = changes.versions_with_changes(current.workspace(), current.actor(), project.id)
     if not numbers:
-        note("The second model version is the first that changes anything.")
+        quiet("The second model version is the first that changes anything.")
         return
     number = st.selectbox("Model version", numbers, format_func=lambda n: f"v{n}", key="insights_changed") or numbers[0]
     made = changes.read_changes(current.workspace(), current.actor(), project.id, number)
     if made is None:
-        note(f"Nothing is known of what v{number} changed: it is the first, or of an earlier release.")
+        quiet(f"Nothing is known of what v{number} changed: it is the first, or of an earlier release.")
         return
     share = f" ({made.changed / made.of:.1%})" if made.of else ""
     st.markdown(

@@ -13,8 +13,7 @@ from labeling.learning.labeled_sets import FEWEST, Oracle
 from labeling.learning.simulation_job import Plan, Result
 from labeling.projects import ProjectSummary
 from labeling.web import current, frame
-from labeling.web.frame import plain
-from labeling.web.insights_charts import note
+from labeling.web.frame import plain, quiet
 
 HEIGHT = 320
 MAY_RUN = {Role.EXPERT, Role.OWNER}
@@ -31,7 +30,7 @@ def show(project: ProjectSummary) -> None:
     ):
         _too_few(project, counts)
         return
-    note(
+    quiet(
         "A simulation hides labels that are there and asks for them again, batch by batch, the way each strategy "
         "would have: what is it worth? A third is held out to measure the accuracy. Nothing in the project changes."
     )
@@ -80,7 +79,7 @@ def _form(project: ProjectSummary, counts: dict[Oracle, int]) -> None:
                 required=True, key="simulate_oracle",
             )  # fmt: skip
         else:
-            note(f"Replayed: {counts[oracle]:,} items with {labeled_sets.ORACLES[oracle]}.")
+            quiet(f"Replayed: {counts[oracle]:,} items with {labeled_sets.ORACLES[oracle]}.")
         if not st.form_submit_button("Simulate", type="primary", icon=":material/science:"):
             return
     if not chosen:
@@ -112,7 +111,7 @@ def _running(project: ProjectSummary, job: Job) -> None:
     if job.state is JobState.FAILED:
         st.error(plain(job.error))
     if job.state is JobState.CANCELLED:
-        note("The last simulation was stopped.")
+        quiet("The last simulation was stopped.")
     if job.finished is not None:
         return
     waiting = "Waiting for the worker" if job.state is JobState.QUEUED else job.message or "Starting"
@@ -131,7 +130,7 @@ def _result(result: Result) -> None:
     _table(replayed)
     plan = result.plan
     caveat = " What people were asked is not a fair sample of the pool." if plan.oracle == "labels" else ""
-    note(
+    quiet(
         f"{result.about}, {result.test_size:,} of them held out; {plan.seeds} repetitions, batches of "
         f"{plan.batch_size}, {HEADS[plan.head]}; {frame.ago(result.finished)} ago.{caveat} Bands and intervals are "
         "95 % (Student's t over the repetitions; differences in pairs of the same repetition)."

@@ -12,7 +12,7 @@ with bar:
     project = frame.current_project()
 
 # In the text's own colour: Streamlit's is too faint by night.
-_VIEWS = {"single": ":gray[One by one]", "grid": ":gray[Grid]"}
+_VIEWS = {"single": frame.quiet_choice("One by one"), "grid": frame.quiet_choice("Grid")}
 
 
 def _by_screens(suggestions: str) -> bool:
