@@ -32,6 +32,7 @@ MAY_IMPORT["labeling"] = (
 MAY_USE_SQL = MIDDLE | BESIDE_DB | {"db"}
 MAY_USE_STREAMLIT = {"app", "web"}
 STRATEGIES_MAY_USE = sys.stdlib_module_names | {"numpy", "scipy", "sklearn"}
+SHARES_ALIASES = "labeling.db.aliases"
 RUNS_CODE_ON_LOAD = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "shelve", "marshal"}
 RUNS_CODE_IN_A_BROWSER = ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write")
 SAYS_NOTHING = {"utils", "helpers", "models"}
@@ -111,8 +112,8 @@ def import_violations(here: str, found: Import, where: Path) -> Iterator[str]:
         yield f"{found.distribution} runs code on load"
 
 
-def call_violations(tree: ast.Module) -> Iterator[tuple[int, str]]:
-    """Calls that run what they load, or put data on a page as HTML."""
+def call_violations(module: str, tree: ast.Module) -> Iterator[tuple[int, str]]:
+    """Calls that run what they load, put data on a page as HTML, or go wrong where threads meet."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr in {"read_pickle", "to_pickle"}:
             yield node.lineno, f"{node.attr} runs code on load"
@@ -120,6 +121,12 @@ def call_violations(tree: ast.Module) -> Iterator[tuple[int, str]]:
             yield node.lineno, "joblib.load runs code on load"
         if isinstance(node, ast.ImportFrom) and node.module == "joblib" and any(n.name == "load" for n in node.names):
             yield node.lineno, "joblib.load runs code on load"
+        if (
+            isinstance(node, ast.ImportFrom)
+            and any(n.name == "aliased" for n in node.names)
+            and module != SHARES_ALIASES
+        ):
+            yield node.lineno, "aliased is not safe among threads; labeling.db.aliases is"
         if isinstance(node, ast.keyword) and not (isinstance(node.value, ast.Constant) and node.value.value is False):
             if node.arg == "allow_pickle":
                 yield node.value.lineno, "allow_pickle runs code on load"
@@ -154,7 +161,7 @@ def violations(root: Path) -> list[str]:
                 uses[here].add(part_of(imported.target))
             if imported.distribution in {"dask", "distributed"}:
                 dask.add(where)
-        found += [f"{where}:{line}: {wrong}" for line, wrong in call_violations(tree)]
+        found += [f"{where}:{line}: {wrong}" for line, wrong in call_violations(module, tree)]
     if len(dask) > 1:
         found.append(f"dask in more than one module: {', '.join(map(str, sorted(dask)))}")
     try:
@@ -220,6 +227,7 @@ def test_a_tree_that_keeps_to_the_layout_has_no_violations(tmp_path: Path):
         ("labeling/learning/a.py", "from joblib import load\n", "joblib.load runs code on load"),
         ("labeling/learning/a.py", "import numpy\nnumpy.load('x', allow_pickle=True)\n", "allow_pickle"),
         ("labeling/intake/a.py", "import pandas\npandas.read_pickle('x')\n", "read_pickle runs code on load"),
+        ("labeling/learning/a.py", "from sqlalchemy.orm import aliased\n", "aliased is not safe among threads"),
         ("labeling/web/a.py", "st.markdown('x', unsafe_allow_html=True)\n", "unsafe_allow_html"),
         ("labeling/web/a.js", "node.innerHTML = item.text;\n", "innerHTML"),
         ("labeling/web/a.css", "a {}\n" * 501, "501 lines"),

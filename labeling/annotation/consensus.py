@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement
-from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, delete, exists, func, insert, select
 
+from labeling.db.aliases import second
 from labeling.db.schema import Annotation, Item, Label, LabelClass, Origin, Source, Verdict
 
-_later = aliased(Annotation)
+_later = second(Annotation)
 
 
 class Agreed(NamedTuple):

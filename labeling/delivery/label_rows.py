@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 import numpy as np
 import sqlalchemy
 from sqlalchemy import Select
-from sqlalchemy.orm import aliased
 from sqlmodel import Session, col
 
+from labeling.db.aliases import second
 from labeling.db.schema import Annotation, Item, Source
 from labeling.delivery.moment import NOTHING, Chunk, Lookup, Moment, in_chunks
 from labeling.delivery.splits import First, Split
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Unlabeled = Literal["keep", "drop", "suggest"]
 UNLABELED: tuple[Unlabeled, ...] = ("keep", "drop", "suggest")
 
-_near = aliased(Item)
+_near = second(Item)
 
 
 class LabelRow(NamedTuple):

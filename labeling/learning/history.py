@@ -13,10 +13,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import pandas as pd
 from sqlalchemy import Engine
-from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
 from labeling.classes import classes_of
+from labeling.db.aliases import second
 from labeling.db.schema import Annotation, Assignment, LabelClass, ModelVersion, Origin, User, Verdict
 
 NOBODY = -1  # in a column of ids: none
@@ -111,7 +111,7 @@ def read_history(session: Session, project_id: int) -> History:
 
 
 def _new_answers(session: Session, project_id: int, after: int) -> list[Any]:
-    earlier = aliased(Annotation)
+    earlier = second(Annotation)
     query = (
         select(  # type: ignore[call-overload,misc]
             Annotation.seq, Annotation.item_id, Annotation.user_id, Annotation.verdict, Annotation.class_id,

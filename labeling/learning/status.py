@@ -4,12 +4,12 @@ import time
 
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Integer, cast
-from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, exists, func, select
 
 from labeling import jobs
 from labeling.annotation.consensus import standing
 from labeling.annotation.queue import live_ranking
+from labeling.db.aliases import second
 from labeling.db.engine import reading
 from labeling.db.schema import (
     Annotation,
@@ -61,7 +61,7 @@ class VersionReport(BaseModel):
 
 
 _RIGHT = cast(col(Annotation.class_id) == col(Annotation.suggestion_class_id), Integer)
-_earlier = aliased(Annotation)
+_earlier = second(Annotation)
 
 
 def _judges_the_model() -> ColumnElement[bool]:

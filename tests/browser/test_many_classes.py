@@ -116,6 +116,22 @@ def test_help_shows_keys_guidelines_and_what_classes_mean(person: Labeller, page
     assert chosen(fake) == [1]
 
 
+def test_a_key_counts_as_soon_as_the_help_is_closed(person: Labeller, page: Page, fake: Fake) -> None:
+    fake.start(items=9)
+    person.open("classes=words")
+    page.keyboard.press("?")
+    help = page.get_by_role("dialog", name="Keys and guidelines")
+    expect(help).to_be_visible()
+    # Both in one turn: the browser has not yet moved the focus out of the closed dialog.
+    help.evaluate(
+        "(dialog) => [['?', 'Slash'], ['2', 'Digit2']].forEach(([key, code]) =>"
+        " dialog.dispatchEvent(new KeyboardEvent('keydown', { key, code, bubbles: true, composed: true })))"
+    )
+    person.wait_painted(2)
+    person.wait_saved()
+    assert chosen(fake) == [1]
+
+
 def test_classes_that_change_meanwhile_change_here_too_and_nothing_else_does(
     person: Labeller, page: Page, fake: Fake
 ) -> None:

@@ -2,7 +2,7 @@
 
 // Where keys belong to something else: somebody is typing, or a dialog or menu has the focus.
 const ELSEWHERE =
-  "input:not([type=checkbox]), textarea, select, dialog, [contenteditable]:not([contenteditable=false])," +
+  "input:not([type=checkbox]), textarea, select, dialog[open], [contenteditable]:not([contenteditable=false])," +
   "[role=dialog], [role=menu], [role=listbox], [role=combobox], [role=slider], [role=textbox]";
 const COMMAND_KEYS = { ArrowRight: "skip", ArrowDown: "unsure", Backspace: "undo", ".": "note", "!": "flag" };
 const LINE = 60; // pixels that an arrow scrolls
