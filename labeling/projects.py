@@ -182,9 +182,15 @@ def find_project(workspace: Workspace, actor_id: int, name_or_id: str) -> int:
     raise Invalid(f"There is no project “{name_or_id}”; there are: {names}.")
 
 
+def count_items(session: Session, project_id: int) -> int:
+    """How many items a project has: their rows are numbered from 0, and none ever goes. Counting takes far longer."""
+    last = session.exec(select(func.max(Item.row)).where(Item.project_id == project_id)).one()
+    return 0 if last is None else last + 1
+
+
 def _summary(session: Session, project: Project, role: Role) -> ProjectSummary:
     assert project.id is not None
-    items = session.exec(select(func.count()).select_from(Item).where(Item.project_id == project.id)).one()
+    items = count_items(session, project.id)
     labels = session.exec(select(func.count()).select_from(Label).where(Label.project_id == project.id)).one()
     return ProjectSummary(
         id=project.id,

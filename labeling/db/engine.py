@@ -2,7 +2,8 @@
 
 Acknowledged means committed. On SQLite every connection runs with `synchronous=FULL`, every transaction that
 writes begins with `BEGIN IMMEDIATE`, and the journal is a write-ahead log only where the library is new enough
-(older ones can corrupt a log that two connections reset at once).
+(older ones can corrupt a log that two connections reset at once). It is Python's own library: a newer one of ours
+beside it would take and drop its locks whenever somebody else's code in the process opens the file with Python's.
 """
 
 import sqlite3

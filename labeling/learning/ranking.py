@@ -10,7 +10,7 @@ from labeling.learning.head import LinearHead
 from labeling.learning.snapshot import Snapshot
 from strategies import Pool, get_strategy, phase, reasons, select, variety
 
-QUEUE_LENGTH = 2000  # items kept of a ranking: far more than people answer before the next one
+QUEUE_LENGTH = 500  # items kept of a ranking: far more than people answer before the next; answers wait for the writing
 SPREAD = 10  # items at the head of the queue that differ from each other, where the strategy wants variety
 
 

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlalchemy import Engine
 from sqlmodel import col, func, select
 
 from labeling.annotation.consensus import standing
@@ -19,6 +21,8 @@ from labeling.db.schema import Annotation, Assignment, Item, Label, Lease, Proje
 from labeling.errors import NotFound
 from labeling.projects import Settings, settings_of
 from labeling.workspace import Workspace
+
+READ_AT_ONCE = 5_000  # item ids in one transaction, so that it is short
 
 
 @dataclass(frozen=True)
@@ -54,7 +58,12 @@ class Snapshot:
 
 
 def take_snapshot(workspace: Workspace, project_id: int, rows: int) -> Snapshot:
-    """Read a project as it stands, as far as its items have features (`rows` of them)."""
+    """Read a project as it stands, as far as its items have features (`rows` of them).
+
+    People's answers may wait for a transaction that reads (`labeling.db.engine`): this one reads what is closed, which
+    is little, and never all that is open.
+    """
+    item_ids = _item_ids(workspace, project_id, rows)
     with reading(workspace.engine) as session:
         project = session.get(Project, project_id)
         if project is None:
@@ -67,9 +76,10 @@ def take_snapshot(workspace: Workspace, project_id: int, rows: int) -> Snapshot:
         labels = select(Item.row, Label.class_id).join(Label, col(Label.item_id) == Item.id)
         labels = labels.where(Item.project_id == project_id, Item.row < rows).order_by(col(Item.row))
         known = [(row, index[class_id]) for row, class_id in session.exec(labels).all() if class_id in index]
-        is_open = (col(Item.project_id) == project_id) & (col(Item.answers) < settings.overlap) & (col(Item.row) < rows)
-        is_open &= is_asked(settings)
-        waiting = session.exec(select(Item.row, Item.id).where(is_open).order_by(col(Item.row))).all()
+        answered, left_out = col(Item.answers) >= settings.overlap, ~is_asked(settings)
+        closed: set[int] = set()
+        for condition in (answered, left_out):  # each has an index
+            closed.update(session.exec(select(Item.row).where(Item.project_id == project_id, condition)).all())
 
         leased = select(Item.row, Assignment.user_id, Assignment.client).join(Item, col(Item.id) == Assignment.item_id)
         leased = leased.where(
@@ -93,7 +103,9 @@ def take_snapshot(workspace: Workspace, project_id: int, rows: int) -> Snapshot:
         )
         seen = session.exec(counted.order_by(col(Annotation.seq))).all()
     labeled, targets = _columns(known)
-    open_rows, open_items = _columns(waiting)
+    is_open = np.ones(len(item_ids), dtype=bool)
+    is_open[[row for row in closed if row < len(item_ids)]] = False
+    open_rows = np.flatnonzero(is_open)
     return Snapshot(
         project_id,
         settings,
@@ -102,11 +114,28 @@ def take_snapshot(workspace: Workspace, project_id: int, rows: int) -> Snapshot:
         labeled,
         targets,
         open_rows,
-        open_items,
+        item_ids[open_rows],
         np.unique(np.array(held, dtype=np.int64)),
         seq,
         hashlib.sha256("\n".join(seen).encode()).hexdigest(),
     )
+
+
+_known_ids: WeakKeyDictionary[Engine, dict[int, NDArray[np.int64]]] = WeakKeyDictionary()
+
+
+def _item_ids(workspace: Workspace, project_id: int, rows: int) -> NDArray[np.int64]:
+    """The ids of the items in the first `rows` rows of a project. No item ever changes its row, so they are kept."""
+    of_engine = _known_ids.setdefault(workspace.engine, {})
+    known = of_engine.get(project_id, np.zeros(0, dtype=np.int64))
+    while len(known) < rows:
+        following = select(Item.id).where(Item.project_id == project_id, Item.row >= len(known)).order_by(col(Item.row))
+        with reading(workspace.engine) as session:
+            more = session.exec(following.limit(READ_AT_ONCE)).all()
+        if not more:
+            break
+        known = of_engine[project_id] = np.concatenate([known, np.array(more, dtype=np.int64)])
+    return known[:rows]
 
 
 def _columns(pairs: Sequence[Any]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

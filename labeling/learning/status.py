@@ -13,7 +13,6 @@ from labeling.db.aliases import second
 from labeling.db.engine import reading
 from labeling.db.schema import (
     Annotation,
-    Item,
     JobKind,
     JobState,
     Label,
@@ -24,6 +23,7 @@ from labeling.db.schema import (
     Worker,
 )
 from labeling.learning.versions import find_live
+from labeling.projects import count_items
 from labeling.users import require
 from labeling.workspace import Workspace
 
@@ -89,7 +89,7 @@ def live_status(session: Session, project_id: int) -> Live:
     )
     hits = session.exec(recent).all()
     labels = session.exec(select(func.count()).select_from(Label).where(Label.project_id == project_id)).one()
-    items = session.exec(select(func.count()).select_from(Item).where(Item.project_id == project_id)).one()
+    items = count_items(session, project_id)
     learning = any(job.kind is JobKind.TRAIN for job in jobs.unfinished(session, project_id))
     return Live(
         model_version=model.number if model else None,

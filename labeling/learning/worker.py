@@ -5,6 +5,7 @@ its own: a new model must not wait for either. Killing the worker at any instant
 published was never visible, and the jobs it held are taken up again.
 """
 
+import gc
 import logging
 import os
 import socket
@@ -18,11 +19,11 @@ from functools import partial
 
 import psutil
 from sqlalchemy.exc import SQLAlchemyError
-from sqlmodel import col, delete, func, select, update
+from sqlmodel import col, delete, update
 
 from labeling import jobs
 from labeling.db.engine import writing
-from labeling.db.schema import Item, Job, JobKind, Worker
+from labeling.db.schema import Job, JobKind, Worker
 from labeling.errors import AskwiseError
 from labeling.features.encoding import encode_project
 from labeling.intake import inbox
@@ -31,6 +32,7 @@ from labeling.intake.near_duplicates import link_near_duplicates
 from labeling.jobs import Cancelled
 from labeling.learning.simulation_job import run_simulation
 from labeling.learning.training import learn, sweep_heads
+from labeling.projects import count_items
 from labeling.workspace import Workspace
 from strategies import StrategyError
 
@@ -50,6 +52,7 @@ Progress = Callable[[float, str], None]
 def run_worker(workspace: Workspace, stop: threading.Event) -> None:
     """Take and perform jobs until `stop` is set."""
     _give_way()
+    gc.freeze()  # what is loaded by now stays: looking through it for garbage takes 0.1 s, also amid a transaction
     jobs.reap(workspace)
     sweep_heads(workspace)
     inbox.sweep(workspace)
@@ -148,7 +151,7 @@ def _encode(workspace: Workspace, job: Job, progress: Progress) -> None:
     rows = matrix.rows if matrix is not None else 0
     linked = not over() and link_near_duplicates(workspace, job.project_id, progress=progress, cancelled=over)
     with writing(workspace.engine) as session:
-        items = session.exec(select(func.count()).select_from(Item).where(Item.project_id == job.project_id)).one()
+        items = count_items(session, job.project_id)
         jobs.finish(session, job, message=f"{rows:,} of {items:,} items have features.")
         jobs.request(session, job.project_id, JobKind.TRAIN)
         if rows < items or not linked:

@@ -1,6 +1,8 @@
 """The REST interface, `/api/v1`: a thin layer that names the acting user and calls the modules that do the work."""
 
+import threading
 import time
+from collections import defaultdict
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request
@@ -101,14 +103,20 @@ def create_api(workspace: Workspace) -> FastAPI:
     )
 
     recent: dict[int, tuple[float, Live]] = {}
+    turns: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
 
     def live_of(actor: int, project_id: int) -> Live:
-        """How things stand, at most FRESH seconds old: every answer of everybody asks for it."""
+        """How things stand, FRESH seconds old at most and read by one at a time: every answer asks for it."""
         read, live = recent.get(project_id, (-FRESH, None))
-        if live is None or time.monotonic() - read > FRESH:
-            live = read_live(workspace, actor, project_id)
-            recent[project_id] = (time.monotonic(), live)
-        return live
+        if live is not None and (time.monotonic() - read < FRESH or not turns[project_id].acquire(blocking=False)):
+            return live
+        try:
+            now = read_live(workspace, actor, project_id)
+            recent[project_id] = (time.monotonic(), now)
+            return now
+        finally:
+            if live is not None:
+                turns[project_id].release()
 
     @api.exception_handler(AskwiseError)
     def in_one_sentence(_request: Request, error: AskwiseError) -> Response:

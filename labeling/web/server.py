@@ -1,5 +1,6 @@
 """One process, one port: pages, API, media, sign-in and worker as one Streamlit app."""
 
+import gc
 import os
 import socket
 import sys
@@ -33,6 +34,7 @@ def app_options(workspace: Workspace | None = None, *, with_worker: bool = True)
 
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[dict[str, Any]]:
+        gc.freeze()  # what is loaded by now stays: looking through it for garbage keeps everybody waiting 0.1 s
         if with_worker:
             with EmbeddedWorker(served):
                 yield {}
