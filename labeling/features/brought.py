@@ -14,7 +14,7 @@ from typing import Any, ClassVar, Literal, NoReturn, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlmodel import col, func, select
+from sqlmodel import col, select
 
 from labeling import jobs
 from labeling.db.engine import reading, writing
@@ -22,7 +22,7 @@ from labeling.db.schema import Item, JobKind, Role
 from labeling.errors import Invalid
 from labeling.features.base import Content, Kind, State
 from labeling.features.matrix import COUNT_FILE, FeatureMatrix
-from labeling.projects import update_settings
+from labeling.projects import count_items, update_settings
 from labeling.users import require
 from labeling.workspace import Workspace
 
@@ -161,8 +161,7 @@ def import_features(
 def count_rows(workspace: Workspace, project_id: int) -> int:
     """How many rows a matrix of all the project's items has."""
     with reading(workspace.engine) as session:
-        last = session.exec(select(func.max(Item.row)).where(Item.project_id == project_id)).one()
-    return 0 if last is None else last + 1
+        return count_items(session, project_id)
 
 
 @contextmanager

@@ -128,13 +128,14 @@ def _item_ids(workspace: Workspace, project_id: int, rows: int) -> NDArray[np.in
     """The ids of the items in the first `rows` rows of a project. No item ever changes its row, so they are kept."""
     of_engine = _known_ids.setdefault(workspace.engine, {})
     known = of_engine.get(project_id, np.zeros(0, dtype=np.int64))
-    while len(known) < rows:
-        following = select(Item.id).where(Item.project_id == project_id, Item.row >= len(known)).order_by(col(Item.row))
+    while (start := len(known)) < rows:
+        stop = min(start + READ_AT_ONCE, rows)
+        some = select(Item.row, Item.id).where(Item.project_id == project_id, Item.row >= start, Item.row < stop)
         with reading(workspace.engine) as session:
-            more = session.exec(following.limit(READ_AT_ONCE)).all()
-        if not more:
-            break
-        known = of_engine[project_id] = np.concatenate([known, np.array(more, dtype=np.int64)])
+            at, ids = _columns(session.exec(some).all())
+        following = np.zeros(stop - start, dtype=np.int64)
+        following[at - start] = ids
+        known = of_engine[project_id] = np.concatenate([known, following])
     return known[:rows]
 
 
