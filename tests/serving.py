@@ -157,9 +157,9 @@ def wait_until_healthy(served: Served) -> None:
 
 
 @contextmanager
-def serving(root: Path, *options: str) -> Iterator[Served]:
+def serving(root: Path, *options: str, verb: str = "serve") -> Iterator[Served]:
     """The application while the block runs."""
-    served = serve(root, *options)
+    served = serve(root, *options, verb=verb)
     try:
         yield served
     finally:

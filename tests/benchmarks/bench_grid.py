@@ -12,8 +12,8 @@ from collections import Counter
 from playwright.sync_api import sync_playwright
 
 from tests.benchmarks.report import in_ms, machine, print_table, scratch
+from tests.browser.demo import wait_until_learned
 from tests.browser.driving import launch
-from tests.browser.screenshots import wait_until_learned
 from tests.browser.test_grid import LOOK, GridExpert
 from tests.browser.test_the_loop import DigitsExpert
 from tests.serving import serve

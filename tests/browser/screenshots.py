@@ -7,17 +7,14 @@ python tests/browser/screenshots.py --all-widths DIR    DIR/<page>-<light|dark>-
 import argparse
 import io
 import tempfile
-import time
-import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import Browser, Page, sync_playwright
-from sklearn.datasets import load_digits
 
+from tests.browser.demo import demonstrating
 from tests.browser.driving import ROOT, launch
-from tests.serving import Connection, serve
 
 PAGES = {
     "projects": "",
@@ -31,31 +28,7 @@ SCHEMES = ("light", "dark")
 WIDTHS = (1400, 900, 420)
 HEIGHT, TALLEST = 900, 2400
 LABELS = 120
-LEARNING_SECONDS = 60.0  # that a new model may take
 COLORS = 255  # of a picture's palette: the pages are flat, and small files are kind to a repository
-
-
-def label(connection: Connection, count: int, project: int = 1) -> None:
-    """Answer items of the digits project rightly, each after the model has learned from those before it."""
-    truth = load_digits().target
-    read = f"/projects/{project}"
-    classes = {c["name"]: c["id"] for c in connection.get(read)["classes"]}
-    for done in range(1, count + 1):
-        (claim,) = connection.post(f"{read}/claims", {"count": 1})["claims"]
-        digit = str(truth[int(claim["item"]["external_id"].removeprefix("digits-"))])
-        verdict = {"verdict": "skip"} if done % 20 == 0 else {"verdict": "label", "class_id": classes[digit]}
-        answer = {"event_id": str(uuid.uuid4()), **{k: claim[k] for k in ("assignment_id", "token")}, "seconds": 1.1}
-        (outcome,) = connection.post("/annotations", {"annotations": [{**answer, **verdict}]})["annotations"]
-        assert outcome["status"] == "saved", outcome
-        wait_until_learned(connection, project)
-
-
-def wait_until_learned(connection: Connection, project: int = 1) -> None:
-    """Wait until the model has learned from every answer there is."""
-    until = time.monotonic() + LEARNING_SECONDS
-    while connection.get(f"/projects/{project}")["live"]["learning"]:
-        assert time.monotonic() < until, "the model is still learning"
-        time.sleep(0.05)
 
 
 def wait_until_still(page: Page) -> None:
@@ -102,22 +75,18 @@ def main() -> None:
     everywhere: Path | None = parser.parse_args().all_widths
     folder = everywhere or ROOT / "docs" / "images"
     folder.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory() as scratch:
-        served = serve(Path(scratch) / "workspace", verb="demo")
-        try:
-            with served.connect() as connection:
-                wait_until_learned(connection)
-                label(connection, LABELS)
-            with sync_playwright() as playwright:
-                browser = launch(playwright)
-                address = f"http://127.0.0.1:{served.port}"
-                for name, width, png in pictures(browser, address, WIDTHS if everywhere else WIDTHS[:1]):
-                    path = folder / (f"{name}-{width}.png" if everywhere else f"{name}.png")
-                    path.write_bytes(small(png))
-                    print(f"{path}: {path.stat().st_size // 1000} kB")
-                browser.close()
-        finally:
-            served.stop()
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        demonstrating(Path(scratch) / "workspace", LABELS) as served,
+        sync_playwright() as playwright,
+    ):
+        browser = launch(playwright)
+        address = f"http://127.0.0.1:{served.port}"
+        for name, width, png in pictures(browser, address, WIDTHS if everywhere else WIDTHS[:1]):
+            path = folder / (f"{name}-{width}.png" if everywhere else f"{name}.png")
+            path.write_bytes(small(png))
+            print(f"{path}: {path.stat().st_size // 1000} kB")
+        browser.close()
 
 
 if __name__ == "__main__":

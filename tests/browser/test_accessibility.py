@@ -7,7 +7,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page
 
-from tests.browser.screenshots import label, wait_until_learned, wait_until_still
+from tests.browser.demo import demonstrating
+from tests.browser.screenshots import wait_until_still
 from tests.serving import Served, serve
 
 pytestmark = pytest.mark.browser
@@ -18,14 +19,8 @@ TABS = {"insights": ("Classes", "People", "Simulate"), "settings": ("Labeling", 
 
 @pytest.fixture(scope="module")
 def worked_on(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = serve(tmp_path_factory.mktemp("accessible") / "workspace", verb="demo")
-    try:
-        with served.connect() as connection:
-            wait_until_learned(connection)
-            label(connection, LABELS)
+    with demonstrating(tmp_path_factory.mktemp("accessible") / "workspace", LABELS) as served:
         yield served
-    finally:
-        served.stop()
 
 
 @pytest.fixture(scope="module")

@@ -12,8 +12,8 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Page, expect
 from sklearn.datasets import load_digits
 
-from tests.browser.screenshots import label, wait_until_learned
-from tests.serving import Served, serve
+from tests.browser.demo import demonstrating
+from tests.serving import Served
 
 pytestmark = pytest.mark.browser
 
@@ -24,14 +24,8 @@ STANDING = "verdict <> 'undo' AND id NOT IN (SELECT supersedes FROM annotation W
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The digits, 40 of them labeled rightly."""
-    served = serve(tmp_path_factory.mktemp("grid") / "workspace", verb="demo")
-    try:
-        with served.connect() as connection:
-            wait_until_learned(connection)
-            label(connection, 40)
+    with demonstrating(tmp_path_factory.mktemp("grid") / "workspace", 40) as served:
         yield served
-    finally:
-        served.stop()
 
 
 class GridExpert:

@@ -7,8 +7,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, expect
 
-from tests.browser.screenshots import label
-from tests.serving import Served, serve
+from tests.browser.demo import demonstrating, label
+from tests.serving import Served
 
 pytestmark = pytest.mark.browser
 PATIENCE = 30_000  # ms
@@ -20,13 +20,8 @@ COUNTED = "the newest answers first"
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The demo, forty answers in."""
-    served = serve(tmp_path_factory.mktemp("insights") / "workspace", verb="demo")
-    try:
-        with served.connect() as connection:
-            label(connection, 40)
+    with demonstrating(tmp_path_factory.mktemp("insights") / "workspace", 40) as served:
         yield served
-    finally:
-        served.stop()
 
 
 @pytest.fixture

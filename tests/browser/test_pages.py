@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.screenshots import label
+from tests.browser.demo import demonstrating, label
 from tests.serving import Served, serve
 
 pytestmark = pytest.mark.browser
@@ -35,13 +35,8 @@ WATCH_FOR_REDRAWING = """() => {
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The demo, a dozen answers in."""
-    served = serve(tmp_path_factory.mktemp("pages") / "workspace", verb="demo")
-    try:
-        with served.connect() as connection:
-            label(connection, 12)
+    with demonstrating(tmp_path_factory.mktemp("pages") / "workspace", 12) as served:
         yield served
-    finally:
-        served.stop()
 
 
 class Visit:

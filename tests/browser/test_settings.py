@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from tests.browser.screenshots import label
+from tests.browser.demo import demonstrating
 from tests.browser.test_pages import Visit, visiting
-from tests.serving import Served, serve
+from tests.serving import Served
 
 pytestmark = pytest.mark.browser
 
@@ -15,13 +15,8 @@ pytestmark = pytest.mark.browser
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """The demo, a dozen answers in."""
-    served = serve(tmp_path_factory.mktemp("settings") / "workspace", verb="demo")
-    try:
-        with served.connect() as connection:
-            label(connection, 12)
+    with demonstrating(tmp_path_factory.mktemp("settings") / "workspace", 12) as served:
         yield served
-    finally:
-        served.stop()
 
 
 @pytest.fixture

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Browser, expect
 
+from tests.browser.demo import demonstrating
 from tests.browser.test_pages import visiting
-from tests.serving import Served, serve
+from tests.serving import Served
 
 pytestmark = pytest.mark.browser
 LONG = 240_000  # ms: a simulation on a machine that is busy with other tests
@@ -14,11 +15,8 @@ LONG = 240_000  # ms: a simulation on a machine that is busy with other tests
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    served = serve(tmp_path_factory.mktemp("simulate") / "workspace", verb="demo")
-    try:
+    with demonstrating(tmp_path_factory.mktemp("simulate") / "workspace") as served:
         yield served
-    finally:
-        served.stop()
 
 
 def test_the_demo_is_simulated_while_people_could_label_and_a_reload_keeps_the_result(browser: Browser, demo: Served):

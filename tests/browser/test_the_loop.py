@@ -9,8 +9,9 @@ import pytest
 from playwright.sync_api import BrowserContext, Page
 from sklearn.datasets import load_digits
 
+from tests.browser.demo import demonstrating
 from tests.browser.driving import Labeller
-from tests.serving import Served, serve
+from tests.serving import Served
 
 pytestmark = pytest.mark.browser
 PACE = 300  # ms between an item's appearing and its answer: three times as fast as sixty in a minute needs
@@ -18,9 +19,8 @@ PACE = 300  # ms between an item's appearing and its answer: three times as fast
 
 @pytest.fixture
 def demo(tmp_path: Path) -> Iterator[Served]:
-    served = serve(tmp_path / "workspace", verb="demo")
-    yield served
-    served.stop()
+    with demonstrating(tmp_path / "workspace") as served:
+        yield served
 
 
 class DigitsExpert(Labeller):

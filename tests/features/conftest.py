@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from labeling.db.engine import writing
-from labeling.db.schema import Item, Membership, Project, Role, User
+from labeling.db.schema import Item, Project
 from labeling.features import patches
 from labeling.features.base import Content
 from labeling.projects import settings_of
@@ -27,26 +27,6 @@ def few_patches() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def encode() -> Callable[..., bytes]:
     return encoded
-
-
-@pytest.fixture
-def owner(workspace: Workspace) -> int:
-    with writing(workspace.engine) as session:
-        user = User(name="ada")
-        session.add(user)
-    assert user.id is not None
-    return user.id
-
-
-@pytest.fixture
-def project(workspace: Workspace, owner: int) -> int:
-    with writing(workspace.engine) as session:
-        made = Project(name="pictures")
-        session.add(made)
-        session.flush()
-        assert made.id is not None
-        session.add(Membership(project_id=made.id, user_id=owner, role=Role.OWNER))
-    return made.id
 
 
 @pytest.fixture

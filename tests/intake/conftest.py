@@ -9,32 +9,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from labeling.db.engine import writing
-from labeling.db.schema import Membership, Project, Role, User
 from labeling.intake.images import ImageOpener
-from labeling.workspace import Workspace
 
 Encode = Callable[..., bytes]
-
-
-@pytest.fixture
-def owner(workspace: Workspace) -> int:
-    with writing(workspace.engine) as session:
-        user = User(name="ada")
-        session.add(user)
-    assert user.id is not None
-    return user.id
-
-
-@pytest.fixture
-def project(workspace: Workspace, owner: int) -> int:
-    with writing(workspace.engine) as session:
-        made = Project(name="pictures")
-        session.add(made)
-        session.flush()
-        assert made.id is not None
-        session.add(Membership(project_id=made.id, user_id=owner, role=Role.OWNER))
-    return made.id
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 // What the grid looks like: the question above, the tiles, and beside them what to do with them.
 
-const NOTICE_FOR = 10_000; // ms
 const SCREEN_SIZES = [24, 40, 60];
 const DEEDS = [
   { name: "out", label: "Not this", sign: "x", title: "Not of this class: leave it for later, one by one" },
@@ -18,25 +17,11 @@ const KEYS = [
 
 class Board {
   #on;
-  #noticeTimer = null;
-  #spoken = 0;
 
   // on: { confirm(event), undo(), give(mark), choose(class id), resize(count), recall(), retry(), leave() }
   constructor(root, on) {
     this.#on = on;
-    this.count = make("span", { class: "count" });
-    this.bar = make("span", { class: "bar-fill" });
-    this.progress = make("div", { class: "bar", role: "progressbar", "aria-label": "Items labeled" }, this.bar);
-    this.model = make("span", { class: "fact model" });
-    this.speed = make("span", { class: "fact speed" });
-    this.saving = make("span", { class: "saving" });
-    const top = make(
-      "header",
-      { class: "top" },
-      make("div", { class: "progress" }, this.count, this.progress),
-      make("div", { class: "facts" }, this.model, this.speed, this.saving),
-    );
-    this.message = make("p", { class: "message" });
+    this.status = new Status();
 
     this.believed = make("select", { class: "choice", "aria-label": "The class that the model believes these are" });
     this.believed.addEventListener("change", () => on.choose(Number(this.believed.value)));
@@ -67,8 +52,6 @@ class Board {
       this.deeds.append(button);
     }
     this.marks = make("p", { class: "marks" });
-    this.trouble = make("div", { class: "notice", role: "status", hidden: true });
-    this.notice = make("div", { class: "notice", role: "status", hidden: true });
     this.guidelines = make("p", { dir: "auto" });
     this.guide = make("details", { class: "guide" }, make("summary", {}, "Guidelines"), this.guidelines);
     const keys = make("dl", { class: "keys" }, ...KEYS.flatMap(([key, does]) => [make("dt", {}, key), make("dd", {}, does)]));
@@ -80,14 +63,14 @@ class Board {
       this.classes.search.list,
       this.classes.grid,
       this.deeds,
-      this.trouble,
-      this.notice,
+      this.status.trouble,
+      this.status.notice,
       make("details", { class: "guide" }, make("summary", {}, "Keys"), keys),
       this.guide,
     );
     const work = make("div", { class: "board" }, this.question, this.place, decide, panel);
-    this.speech = make("div", { class: "unseen", "aria-live": "polite" });
-    this.root = make("div", { class: "askwise grid" }, top, this.message, work, this.speech);
+    const { top, message, speech } = this.status;
+    this.root = make("div", { class: "askwise grid" }, top, message, work, speech);
     // A click must not leave the focus on a button, or the next Enter would press it again.
     this.root.addEventListener("mousedown", (event) => event.target.closest("button") && event.preventDefault());
     root.append(this.root);
@@ -162,51 +145,9 @@ class Board {
     this.#able(!this.root.classList.contains("locked"));
   }
 
-  showLive(live) {
-    if (!live) return;
-    const { labels, items } = live;
-    this.count.replaceChildren(make("strong", {}, number.format(labels)), ` of ${number.format(items)} labeled`);
-    this.bar.style.width = `${items ? Math.min(100, (100 * labels) / items) : 0}%`;
-    this.progress.setAttribute("aria-valuenow", String(labels));
-    this.progress.setAttribute("aria-valuemax", String(items));
-    const parts = [live.model_version === null ? "No model yet" : `Model ${live.model_version}`];
-    if (live.learning) parts.push("learning…");
-    this.model.textContent = parts.join(" · ");
-    this.model.classList.toggle("learning", live.learning);
-    this.message.textContent = live.message;
-  }
-
-  showSaving({ saved, unsaved, trouble }) {
-    const done = `saved ${number.format(saved)}`;
-    this.saving.textContent = unsaved ? `${done} · saving ${number.format(unsaved)}` : done;
-    this.saving.classList.toggle("busy", unsaved > 0);
-    this.saving.classList.toggle("trouble", Boolean(trouble));
-    this.trouble.hidden = !trouble;
-    const kept = unsaved ? `${number.format(unsaved)} answers are kept in this browser. ` : "";
-    const sentence = trouble && `${trouble} ${kept}Askwise keeps trying.`;
-    if (this.trouble.textContent !== sentence) this.trouble.textContent = sentence; // or it is read out again
-  }
-
-  showSpeed(perMinute) {
-    this.speed.textContent = perMinute === null ? "" : `${number.format(perMinute)} a minute`;
-  }
-
   showLast(sentence, undoable) {
     this.last.textContent = sentence;
     this.undo.setAttribute("aria-disabled", String(!undoable));
-  }
-
-  // A sentence beside the answers, in nobody's way.
-  say(sentence) {
-    clearTimeout(this.#noticeTimer);
-    this.notice.replaceChildren(make("span", {}, sentence));
-    this.notice.hidden = false;
-    this.#noticeTimer = setTimeout(() => (this.notice.hidden = true), NOTICE_FOR);
-  }
-
-  announce(sentence) {
-    // The same words twice in a row are read out only if the text differs.
-    this.speech.textContent = sentence + "\u00a0".repeat(this.#spoken++ % 2);
   }
 
   // The classes that have any items, with how many.

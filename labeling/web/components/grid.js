@@ -38,7 +38,7 @@ class Grid {
   #clock = 0; // the same, moved on by the time that the tab was hidden
   #turn = 0; // counts what was put on screen
   #number = 0; // of screens shown
-  #hiddenAt = null;
+  #presence;
   #past = []; // what can be taken back, oldest first: { batch, events, screen }
   #undos = new Map(); // batch -> step, while its undo is under way
   #undoing = null; // the batch among them that the screen waits for
@@ -82,7 +82,16 @@ class Grid {
     this.board.showWaiting();
     this.board.showLast("", false);
     leaveSwitch();
-    this.#listen();
+    this.#presence = new Presence(this.#listening.signal, {
+      root: this.board.root,
+      stroke: (event) => strokeFor(event, this),
+      online: () => this.outbox.flush(),
+      unsaved: () => this.outbox.entries.length > 0,
+      hidden: park,
+      seen: (away) => this.#seen(away),
+      left: () => this.#away(),
+      restored: () => this.#open(),
+    });
     this.#begin();
   }
 
@@ -167,7 +176,7 @@ class Grid {
   undo() {
     if (this.#undoing) return;
     const step = this.#past.pop();
-    if (!step) return this.board.say("There is no screen to take back.");
+    if (!step) return this.board.status.say("There is no screen to take back.");
     this.board.showLast("", this.#past.length > 0);
     const shown = this.#screen;
     this.#screen = null;
@@ -184,7 +193,7 @@ class Grid {
     this.outbox.flush();
     this.#undoTimer = setTimeout(() => {
       this.#undoing = null;
-      this.board.say("That screen will be taken back as soon as the server can be reached.");
+      this.board.status.say("That screen will be taken back as soon as the server can be reached.");
       this.#next();
     }, UNDO_PATIENCE);
   }
@@ -244,7 +253,7 @@ class Grid {
     this.#painted = null;
     this.board.showScreen(screen);
     const name = this.board.classes.nameOf(screen.classId);
-    this.board.announce(`${said} ${screen.tiles.length} items that may be ${name}.`.trim());
+    this.board.status.announce(`${said} ${screen.tiles.length} items that may be ${name}.`.trim());
     whenPainted((now) => {
       if (turn !== this.#turn) return;
       this.#painted = this.#clock = now;
@@ -294,7 +303,7 @@ class Grid {
   #settled(entry, result) {
     if (result.live) this.#news(result.live);
     if (entry.undoes) return this.#undone(entry, result);
-    if (result.status === "refused") return this.board.say(`An answer was not taken. ${result.why}`);
+    if (result.status === "refused") return this.board.status.say(`An answer was not taken. ${result.why}`);
     this.#saved += 1;
   }
 
@@ -307,12 +316,12 @@ class Grid {
       clearTimeout(this.#undoTimer);
     }
     if (result.status === "refused") {
-      this.board.say(`That screen could not be taken back. ${result.why}`);
+      this.board.status.say(`That screen could not be taken back. ${result.why}`);
       return awaited && this.#next();
     }
     if (!step || !result.claims?.length) return awaited && this.#next();
     this.#saved = Math.max(0, this.#saved - result.claims.length);
-    if (result.why) this.board.say(result.why);
+    if (result.why) this.board.status.say(result.why);
     this.#again(step, result.claims);
   }
 
@@ -330,7 +339,7 @@ class Grid {
   }
 
   async #renew() {
-    if (this.#hiddenAt !== null && performance.now() - this.#hiddenAt > HIDDEN_FOR) return;
+    if (this.#presence.hiddenFor > HIDDEN_FOR) return;
     try {
       const lost = new Set(await this.screens.renew([...leasesOf(this.#screen), ...this.outbox.assignments]));
       if (this.#stopped) return;
@@ -349,7 +358,7 @@ class Grid {
     if (!before || kept(this.#screen.tiles).length === before) return;
     this.#screen.tiles = kept(this.#screen.tiles);
     const gone = before - this.#screen.tiles.length;
-    this.board.say(`${gone} of these went to somebody else in the meantime.`);
+    this.board.status.say(`${gone} of these went to somebody else in the meantime.`);
     if (this.#screen.tiles.length) this.board.showScreen(this.#screen);
     else this.#next();
   }
@@ -370,7 +379,7 @@ class Grid {
       if (this.#stopped) return;
       const sentence = whatChanged(this.#data.classes, classes);
       this.#take({ ...this.#data, classes, schema_version: live.schema_version, project: { ...project, guidelines } });
-      if (sentence) this.board.say(sentence);
+      if (sentence) this.board.status.say(sentence);
     } catch (failure) {
       if (!(failure instanceof Failure)) throw failure;
       this.#data.schema_version = known; // the next news tries again
@@ -386,12 +395,12 @@ class Grid {
   }
 
   #showLive() {
-    this.board.showLive(this.screens.live);
+    this.board.status.showLive(this.screens.live);
   }
 
   #showSaving() {
     const failure = this.outbox?.failure ?? (this.#screen ? this.#failure : null);
-    this.board.showSaving({ saved: this.#saved, unsaved: this.outbox?.entries.length ?? 0, trouble: failure?.message ?? "" });
+    this.board.status.showSaving({ saved: this.#saved, unsaved: this.outbox?.entries.length ?? 0, trouble: failure?.message ?? "" });
   }
 
   // In words: what became of a screen.
@@ -409,7 +418,7 @@ class Grid {
   #countLook(answers, ms) {
     this.#looks = [...this.#looks, { answers, ms: Math.min(LONGEST_LOOK, ms) }].slice(-5);
     const total = this.#looks.reduce((sum, look) => ({ answers: sum.answers + look.answers, ms: sum.ms + look.ms }));
-    this.board.showSpeed(total.ms ? Math.round((60_000 * total.answers) / total.ms) : null);
+    this.board.status.showSpeed(total.ms ? Math.round((60_000 * total.answers) / total.ms) : null);
   }
 
   #later(wait, action) {
@@ -424,51 +433,11 @@ class Grid {
     return this.#listening.signal.aborted;
   }
 
-  #listen() {
-    const { signal } = this.#listening;
-    // Captured at the window: before Streamlit's own one-letter shortcuts can see a class key.
-    window.addEventListener("keydown", (event) => this.#key(event), { capture: true, signal });
-    window.addEventListener("online", () => this.outbox.flush(), { signal });
-    window.addEventListener("beforeunload", (event) => this.#guard(event), { signal });
-    window.addEventListener("pagehide", () => this.#away(), { signal });
-    window.addEventListener("pageshow", (event) => event.persisted && this.#open(), { signal });
-    document.addEventListener("visibilitychange", () => this.#seen(document.visibilityState === "visible"), { signal });
-  }
-
-  #key(event) {
-    if (event.isComposing || document.visibilityState !== "visible") return;
-    const path = event.composedPath().filter((node) => node instanceof Element);
-    if (path.some((node) => node.matches(ELSEWHERE))) return;
-    const onControl = path.some((node) => node.matches("button, a[href], summary, [type=checkbox]"));
-    if (onControl && (event.key === "Enter" || event.key === " ")) {
-      // The control takes it, but a held key presses once.
-      if (event.repeat && path.includes(this.board.root)) event.preventDefault();
-      return;
-    }
-    const action = strokeFor(event, this);
-    if (!action) return;
-    event.preventDefault();
-    event.stopImmediatePropagation();
-    action();
-  }
-
-  #seen(visible) {
-    const now = performance.now();
-    if (!visible) {
-      this.#hiddenAt = now;
-      return park();
-    }
+  #seen(away) {
+    this.#clock += away;
     unpark();
-    if (this.#hiddenAt !== null) this.#clock += now - this.#hiddenAt;
-    this.#hiddenAt = null;
     this.#renew();
     this.outbox.flush();
-  }
-
-  #guard(event) {
-    if (!this.outbox.entries.length) return;
-    event.preventDefault();
-    event.returnValue = true; // for browsers that know only this way to ask
   }
 
   #away() {

@@ -8,8 +8,8 @@ import streamlit as st
 from labeling.web.components.labeller import as_data, joined
 
 _SCRIPTS = (
-    "nodes.js", "calls.js", "outbox.js", "content.js", "search.js", "classes.js", "keys.js", "screens.js", "tiles.js",
-    "board.js", "grid.js",
+    "nodes.js", "calls.js", "outbox.js", "content.js", "search.js", "classes.js", "status.js", "keys.js", "presence.js",
+    "screens.js", "tiles.js", "board.js", "grid.js",
 )  # fmt: skip
 _STYLES = ("labeller.css", "answers.css", "help.css", "grid.css")
 

@@ -19,7 +19,7 @@ class Labeller {
   #painted = null; // when it was really on screen; null: not yet
   #turn = 0; // counts what was put on screen
   #clock = 0; // the same, moved on by the time that the tab was hidden
-  #hiddenAt = null;
+  #presence;
   #flagged = false;
   #past; // what can be taken back, oldest first: { event_id, verdict, class_id, ask }
   #undos = new Map(); // event id -> step, while its undo is under way
@@ -64,7 +64,16 @@ class Labeller {
     });
     this.update(data);
     leaveSwitch();
-    this.#listen();
+    this.#presence = new Presence(this.#listening.signal, {
+      root: this.view.root,
+      stroke: (event) => (this.view.help.isOpen ? null : actionFor(event, this)),
+      online: () => this.retry(),
+      unsaved: () => this.outbox.entries.length > 0,
+      hidden: park,
+      seen: (away) => this.#seen(away),
+      left: () => this.#leave(),
+      restored: () => this.#renew(),
+    });
     this.#begin();
   }
 
@@ -132,7 +141,7 @@ class Labeller {
     if (name === "flag") {
       this.#flagged = !this.#flagged;
       this.view.flag(this.#flagged);
-      return this.view.announce(this.#flagged ? "Flagged." : "Flag removed.");
+      return this.view.status.announce(this.#flagged ? "Flagged." : "Flag removed.");
     }
     this.answer(name, null, event);
   }
@@ -141,7 +150,7 @@ class Labeller {
   undo() {
     if (this.#undoing) return;
     const step = this.#past.pop();
-    if (!step) return this.view.say("There is nothing to take back.");
+    if (!step) return this.view.status.say("There is nothing to take back.");
     if (this.#current) this.supply.putFirst(this.#current);
     this.#current = null;
     if (this.outbox.withdraw(step.event_id)) {
@@ -154,7 +163,7 @@ class Labeller {
     this.outbox.flush();
     this.#undoTimer = setTimeout(() => {
       this.#undoing = null;
-      this.view.say("That answer will be taken back as soon as the server can be reached; its item comes next.");
+      this.view.status.say("That answer will be taken back as soon as the server can be reached; its item comes next.");
       this.#next();
     }, UNDO_PATIENCE);
   }
@@ -243,7 +252,7 @@ class Labeller {
   async #refused({ body }, why) {
     const at = this.#past.findIndex((step) => step.event_id === body.event_id);
     const [step] = at >= 0 ? this.#past.splice(at, 1) : [];
-    this.view.say(`An answer was not taken. ${why}`);
+    this.view.status.say(`An answer was not taken. ${why}`);
     if (!step || body.verdict !== "label") return;
     await this.#refreshClasses();
     if (this.#listening.signal.aborted || this.view.classes.nameOf(body.class_id) !== undefined) return;
@@ -251,7 +260,7 @@ class Labeller {
     const ask = this.supply.prepare(step.ask.claim, step.ask.image);
     ask.earlier = earlierOf(step);
     this.supply.putFirst(ask);
-    this.view.say(`An answer was not taken. ${why} Its item comes again next.`);
+    this.view.status.say(`An answer was not taken. ${why} Its item comes again next.`);
     if (!this.#current && !this.#undoing) this.#next();
   }
 
@@ -264,7 +273,7 @@ class Labeller {
       clearTimeout(this.#undoTimer);
     }
     if (result.status === "refused") {
-      this.view.say(`That answer could not be taken back. ${result.why}`);
+      this.view.status.say(`That answer could not be taken back. ${result.why}`);
       return awaited && this.#next();
     }
     this.#saved = Math.max(0, this.#saved - 1);
@@ -288,11 +297,11 @@ class Labeller {
 
   #announce(sentence) {
     const item = this.#current?.claim.item;
-    this.view.announce(item ? `${sentence} Next: ${(item.text ?? item.external_id).slice(0, 500)}` : sentence);
+    this.view.status.announce(item ? `${sentence} Next: ${(item.text ?? item.external_id).slice(0, 500)}` : sentence);
   }
 
   async #renew() {
-    if (this.#hiddenAt !== null && performance.now() - this.#hiddenAt > HIDDEN_FOR) return;
+    if (this.#presence.hiddenFor > HIDDEN_FOR) return;
     const leases = [...this.#leases(), ...this.outbox.assignments];
     if (!leases.length) return;
     try {
@@ -301,7 +310,7 @@ class Labeller {
       if (lost.length) this.supply.refill();
       if (this.#current && lost.includes(this.#current.claim.assignment_id)) {
         this.#current = null;
-        this.view.say("That item has gone to somebody else in the meantime; here is the next.");
+        this.view.status.say("That item has gone to somebody else in the meantime; here is the next.");
         this.#next();
       }
       this.#news(live);
@@ -317,7 +326,7 @@ class Labeller {
 
   #showLive() {
     const { live } = this.supply;
-    this.view.showLive(live);
+    this.view.status.showLive(live);
     if (live?.schema_version > this.#data.schema_version) this.#refreshClasses();
   }
 
@@ -341,7 +350,7 @@ class Labeller {
     const { classes, guidelines, live } = now;
     this.#take({ ...this.#data, classes, schema_version: live.schema_version, project: { ...project, guidelines } });
     const sentence = whatChanged(before, classes);
-    if (sentence) this.view.say(sentence);
+    if (sentence) this.view.status.say(sentence);
   }
 
   #take(data) {
@@ -370,7 +379,7 @@ class Labeller {
   #showSaving() {
     const unsaved = this.outbox.entries.length;
     const failure = this.outbox.failure ?? (this.#current ? this.supply.failure : null);
-    this.view.showSaving({ saved: this.#saved, unsaved, trouble: failure?.message ?? "" });
+    this.view.status.showSaving({ saved: this.#saved, unsaved, trouble: failure?.message ?? "" });
   }
 
   // Answers a minute over the last twenty, a pause counting as half a minute at most.
@@ -379,55 +388,14 @@ class Labeller {
     this.#lastPress = now;
     this.#intervals = this.#intervals.slice(-20);
     const total = this.#intervals.reduce((sum, each) => sum + each, 0);
-    this.view.showSpeed(this.#intervals.length < 3 ? null : Math.round((60_000 * this.#intervals.length) / total));
+    this.view.status.showSpeed(this.#intervals.length < 3 ? null : Math.round((60_000 * this.#intervals.length) / total));
   }
 
-  #listen() {
-    const { signal } = this.#listening;
-    // Captured at the window: before Streamlit's own one-letter shortcuts can see a class key.
-    window.addEventListener("keydown", (event) => this.#key(event), { capture: true, signal });
-    window.addEventListener("online", () => this.retry(), { signal });
-    window.addEventListener("beforeunload", (event) => this.#guard(event), { signal });
-    window.addEventListener("pagehide", () => this.#leave(), { signal });
-    window.addEventListener("pageshow", (event) => event.persisted && this.#renew(), { signal });
-    document.addEventListener("visibilitychange", () => this.#seen(document.visibilityState === "visible"), { signal });
-  }
-
-  #key(event) {
-    if (event.isComposing || document.visibilityState !== "visible" || this.view.help.isOpen) return;
-    const path = event.composedPath().filter((node) => node instanceof Element);
-    if (path.some((node) => node.matches(ELSEWHERE))) return;
-    const onControl = path.some((node) => node.matches("button, a[href], summary, [type=checkbox]"));
-    if (onControl && (event.key === "Enter" || event.key === " ")) {
-      // The control takes it, but a held key presses once.
-      if (event.repeat && path.includes(this.view.root)) event.preventDefault();
-      return;
-    }
-    const action = actionFor(event, this);
-    if (!action) return;
-    event.preventDefault();
-    event.stopImmediatePropagation();
-    action();
-  }
-
-  #seen(visible) {
-    const now = performance.now();
-    if (visible) {
-      if (this.#hiddenAt !== null) this.#clock += now - this.#hiddenAt;
-      this.#hiddenAt = null;
-      unpark();
-      this.#renew();
-      this.outbox.flush();
-    } else {
-      this.#hiddenAt = now;
-      park();
-    }
-  }
-
-  #guard(event) {
-    if (!this.outbox.entries.length) return;
-    event.preventDefault();
-    event.returnValue = true; // for browsers that know only this way to ask
+  #seen(away) {
+    this.#clock += away;
+    unpark();
+    this.#renew();
+    this.outbox.flush();
   }
 
   #leave() {

@@ -7,7 +7,6 @@ const COMMANDS = [
   { name: "note", label: "Note", sign: ".", keys: ".", title: "Write a note with this answer" },
   { name: "flag", label: "Flag", sign: "!", keys: "!", title: "Mark this item for a second look" },
 ];
-const NOTICE_FOR = 10_000; // ms
 const LETTERS = { key: "askwise:letters", least: 0.7, most: 2.5, step: 0.1 }; // how large texts are, 1: as designed
 
 class View {
@@ -15,26 +14,11 @@ class View {
   #project = { classes: [], guidelines: "" };
   #letters = 1;
   #scrolled = false; // the frame: asking it would lay out the page before the next item is on it
-  #noticeTimer = null;
-  #spoken = 0;
 
   // on: { answer(verdict, class id, event), accept(event), command(name, event), find(), retry() }
   constructor(root, { api, on }) {
     this.#on = on;
-    this.count = make("span", { class: "count" });
-    this.bar = make("span", { class: "bar-fill" });
-    this.progress = make("div", { class: "bar", role: "progressbar", "aria-label": "Items labeled" }, this.bar);
-    this.model = make("span", { class: "fact model" });
-    this.speed = make("span", { class: "fact speed" });
-    this.saving = make("span", { class: "saving" });
-    const top = make(
-      "header",
-      { class: "top" },
-      make("div", { class: "progress" }, this.count, this.progress),
-      make("div", { class: "facts" }, this.model, this.speed, this.saving),
-    );
-
-    this.message = make("p", { class: "message" });
+    this.status = new Status();
     this.frame = make("div", { class: "frame", tabindex: "0", role: "group", "aria-label": "The item itself" });
     this.frame.addEventListener("scroll", () => (this.#scrolled = true), { passive: true });
     this.frame.addEventListener("click", () => this.settle()); // something was unfolded
@@ -70,8 +54,6 @@ class View {
       "aria-label": "Note with your answer",
       onkeydown: (event) => this.#noteKey(event),
     });
-    this.trouble = make("div", { class: "notice", role: "status", hidden: true });
-    this.notice = make("div", { class: "notice", role: "status", hidden: true });
     this.guidelines = make("p", { dir: "auto" });
     this.guide = make("details", { class: "guide", open: true }, make("summary", {}, "Guidelines"), this.guidelines);
     this.help = new Help((item) => `${api}/items/${item}/media`);
@@ -87,15 +69,15 @@ class View {
       this.classes.grid,
       this.commands,
       this.note,
-      this.trouble,
-      this.notice,
+      this.status.trouble,
+      this.status.notice,
       this.guide,
       help,
     );
 
     const work = make("div", { class: "work" }, stage, panel);
-    this.speech = make("div", { class: "unseen", "aria-live": "polite" });
-    this.root = make("div", { class: "askwise" }, top, this.message, work, this.speech, this.help.dialog);
+    const { top, message, speech } = this.status;
+    this.root = make("div", { class: "askwise" }, top, message, work, speech, this.help.dialog);
     // A click must not leave the focus on a button, or the next Enter would press it again.
     this.root.addEventListener("mousedown", (event) => event.target.closest("button") && event.preventDefault());
     root.append(this.root);
@@ -167,53 +149,6 @@ class View {
     const message = make("div", { class: "empty" }, make("h3", {}, heading), make("p", {}, sentence), again);
     this.frame.replaceChildren(message);
     this.#blank();
-  }
-
-  showLive(live) {
-    if (!live) return;
-    const { labels, items } = live;
-    this.count.replaceChildren(make("strong", {}, number.format(labels)), ` of ${number.format(items)} labeled`);
-    this.bar.style.width = `${items ? Math.min(100, (100 * labels) / items) : 0}%`;
-    this.progress.setAttribute("aria-valuenow", String(labels));
-    this.progress.setAttribute("aria-valuemax", String(items));
-    const parts = [live.model_version === null ? "No model yet" : `Model ${live.model_version}`];
-    if (live.accuracy !== null) {
-      parts.push(`${percent(live.accuracy)} right on ${number.format(live.accuracy_on)} checked`);
-    }
-    if (live.learning) parts.push("learning…");
-    this.model.textContent = parts.join(" · ");
-    this.message.textContent = live.message;
-    this.model.classList.toggle("learning", live.learning);
-  }
-
-  showSaving({ saved, unsaved, trouble }) {
-    const done = `saved ${number.format(saved)}`;
-    this.saving.textContent = unsaved ? `${done} · saving ${number.format(unsaved)}` : done;
-    this.saving.classList.toggle("busy", unsaved > 0);
-    this.saving.classList.toggle("trouble", Boolean(trouble));
-    this.trouble.hidden = !trouble;
-    const answers = unsaved === 1 ? "1 answer is" : `${number.format(unsaved)} answers are`;
-    const sentence = trouble && `${trouble} ${unsaved ? `${answers} kept in this browser. ` : ""}Askwise keeps trying.`;
-    if (this.trouble.textContent !== sentence) this.trouble.textContent = sentence; // or it is read out again
-  }
-
-  showSpeed(perMinute) {
-    this.speed.textContent = perMinute === null ? "" : `${number.format(perMinute)} a minute`;
-  }
-
-  // A sentence beside the answers, in nobody's way.
-  say(sentence) {
-    clearTimeout(this.#noticeTimer);
-    const close = make("button", { class: "close", type: "button", "aria-label": "Dismiss" }, "×");
-    close.addEventListener("click", () => this.#hideNotice());
-    this.notice.replaceChildren(make("span", {}, sentence), close);
-    this.notice.hidden = false;
-    this.#noticeTimer = setTimeout(() => this.#hideNotice(), NOTICE_FOR);
-  }
-
-  announce(sentence) {
-    // The same words twice in a row are read out only if the text differs.
-    this.speech.textContent = sentence + "\u00a0".repeat(this.#spoken++ % 2);
   }
 
   flag(on) {
@@ -298,10 +233,6 @@ class View {
     this.closeNote();
   }
 
-  #hideNotice() {
-    this.notice.hidden = true;
-    this.notice.replaceChildren();
-  }
 }
 
 function content(ask, keywords, retry) {
