@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from PIL import Image
+from sqlmodel import select
 
+from labeling.db.engine import reading
+from labeling.db.schema import Item
 from labeling.delivery.exports import FORMATS, Wanted, export_rows, export_stream
 from labeling.delivery.label_studio import NOT_XML
 from labeling.intake.importer import import_records
@@ -24,6 +28,7 @@ from tests.delivery.exported import png
 SAME = ("external_id", "label", "source", "text", "fields", "meta", "near_duplicate_of")
 LONG = "ä\"\n,;\t\r'=😀" * 5000
 FORMATS_OF_TEXT = ("csv", "jsonl", "parquet", "label-studio")
+FORMATS_OF_IMAGES = tuple(name for name, about in FORMATS.items() if about.has_images)
 ODD_TEXTS = [
     "=1+1", "'=1", "''@x", "'", "-5", "+49 30", "007", "1.50", "NaN", "null", "None", "true", "\\N", "[]", "{}", "{a",
     '"', '""', ",", ";", "a\nb", "a\rb", "a\r\nb", "\u2028\u2029\x85\x0b\x0c\x1c", " a ", "\ufeffa", "\u200b", "é",
@@ -125,16 +130,42 @@ def test_a_pool_comes_back_from_a_folder_too(workspace: Workspace, pool: list[tu
     assert returned(workspace, folder) == content(workspace, before)
 
 
-@pytest.mark.parametrize("format", [name for name, about in FORMATS.items() if about.has_images])
-def test_images_come_back_with_their_names_and_labels(workspace: Workspace, format: str, tmp_path: Path):
-    names = ["a b/ü.png", "x.gif", "=1", "../y", "q.png", "no ending"]
-    labels = ["cat/dog", None, "ünï", "cat/dog", "=x", None]
-    metas: list[dict[str, Any]] = [{"site": "Ulm", "n": 1}, {}, {"a": [1, None]}, {"b": {"c": "=d"}}, {}, {}]
+def pictures(pool: Sequence[tuple[Any, ...]]) -> Source:
+    """Images that differ, with these names, metadata and labels."""
     made = [
         Record(name, read=lambda n=n: png(n), label=label, meta=meta)
-        for n, (name, label, meta) in enumerate(zip(names, labels, metas, strict=True))
-    ]
-    before = fill(workspace, Source("image", made, len(made)))
+        for n, (name, meta, label) in enumerate(pool)
+    ]  # fmt: skip
+    return Source("image", made, len(made))
+
+
+@pytest.mark.parametrize("format", FORMATS_OF_IMAGES)
+def test_images_come_back_with_their_names_and_labels(workspace: Workspace, format: str, tmp_path: Path):
+    pool: list[tuple[Any, ...]] = [
+        ("a b/ü.png", {"site": "Ulm", "n": 1}, "cat/dog"), ("x.gif", {}, None), ("=1", {"a": [1, None]}, "ünï"),
+        ("../y", {"b": {"c": "=d"}}, "cat/dog"), ("q.png", {}, "=x"), ("no ending", {}, None),
+    ]  # fmt: skip
+    before = fill(workspace, pictures(pool))
     path = exported(workspace, before, format, tmp_path)
     assert returned(workspace, path) == content(workspace, before)
-    assert len([p for p in (workspace.root / "media").rglob("*") if p.is_file()]) == len(names)
+    assert len([p for p in (workspace.root / "media").rglob("*") if p.is_file()]) == len(pool)
+
+
+def pixels(workspace: Workspace, project_id: int) -> dict[str, bytes]:
+    """What each image of a project shows, by its name."""
+    with reading(workspace.engine) as session:
+        found = session.exec(select(Item.external_id, Item.media).where(Item.project_id == project_id)).all()
+    return {name: Image.open(workspace.media(str(media))).convert("RGB").tobytes() for name, media in found}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("format", FORMATS_OF_IMAGES)
+@given(pool=st.lists(st.tuples(NAMES, MAPPINGS, LABELS), min_size=1, max_size=4, unique_by=lambda row: row[0]))
+@any_pool
+def test_a_pool_of_images_comes_back_as_it_was(workspace: Workspace, format: str, pool: list[tuple[Any, ...]]):
+    before = fill(workspace, pictures(for_label_studio(pool) if format == "label-studio" else pool))
+    path = exported(workspace, before, format, workspace.root)
+    with open_source(path) as source:
+        after = fill(workspace, source)
+    assert content(workspace, after) == content(workspace, before)
+    assert pixels(workspace, after) == pixels(workspace, before)
