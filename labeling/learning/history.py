@@ -110,16 +110,18 @@ def read_history(session: Session, project_id: int) -> History:
     return history
 
 
+_earlier = second(Annotation)
+
+
 def _new_answers(session: Session, project_id: int, after: int) -> list[Any]:
-    earlier = second(Annotation)
     query = (
         select(  # type: ignore[call-overload,misc]
             Annotation.seq, Annotation.item_id, Annotation.user_id, Annotation.verdict, Annotation.class_id,
             Annotation.model_version_id, Annotation.suggestion_class_id, Assignment.suggestion_confidence,
-            Annotation.seconds, Annotation.created, Annotation.origin, earlier.seq,
+            Annotation.seconds, Annotation.created, Annotation.origin, _earlier.seq,
         )
         .outerjoin(Assignment, col(Assignment.id) == Annotation.assignment_id)
-        .outerjoin(earlier, col(earlier.id) == Annotation.supersedes)
+        .outerjoin(_earlier, col(_earlier.id) == Annotation.supersedes)
         .where(Annotation.project_id == project_id, col(Annotation.seq) > after)
         .order_by(col(Annotation.seq))
     )  # fmt: skip

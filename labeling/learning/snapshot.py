@@ -61,7 +61,7 @@ def take_snapshot(workspace: Workspace, project_id: int, rows: int) -> Snapshot:
     """Read a project as it stands, as far as its items have features (`rows` of them).
 
     People's answers may wait for a transaction that reads (`labeling.db.engine`): this one reads what is closed, which
-    is little, and never all that is open.
+    is mostly little, and never all that is open.
     """
     item_ids = _item_ids(workspace, project_id, rows)
     with reading(workspace.engine) as session:
@@ -103,7 +103,7 @@ def take_snapshot(workspace: Workspace, project_id: int, rows: int) -> Snapshot:
         )
         seen = session.exec(counted.order_by(col(Annotation.seq))).all()
     labeled, targets = _columns(known)
-    is_open = np.ones(len(item_ids), dtype=bool)
+    is_open = item_ids > 0
     is_open[[row for row in closed if row < len(item_ids)]] = False
     open_rows = np.flatnonzero(is_open)
     return Snapshot(
@@ -125,7 +125,9 @@ _known_ids: WeakKeyDictionary[Engine, dict[int, NDArray[np.int64]]] = WeakKeyDic
 
 
 def _item_ids(workspace: Workspace, project_id: int, rows: int) -> NDArray[np.int64]:
-    """The ids of the items in the first `rows` rows of a project. No item ever changes its row, so they are kept."""
+    """The ids of the items in the first `rows` rows of a project, 0 where there is none. They are kept: no item ever
+    changes its row.
+    """
     of_engine = _known_ids.setdefault(workspace.engine, {})
     known = of_engine.get(project_id, np.zeros(0, dtype=np.int64))
     while (start := len(known)) < rows:
