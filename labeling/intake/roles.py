@@ -189,7 +189,7 @@ def guess_roles(
     check_roles(roles, columns)
     notes = [] if notes is None else notes
     cells = {column: cells_of([row.cells.get(column) for row in sample]) for column in columns}
-    if is_ours(columns) and not roles:
+    if is_ours(columns) and all(OURS.get(column) == role for column, role in roles.items()):
         # Which of these there are tells what the items are; the others may only be filled further down.
         return {
             c: "ignore" if c in ("text", "fields", "image") and not cells[c].count else OURS.get(c, "ignore")

@@ -111,6 +111,7 @@ def test_odd_texts_come_back_as_they_were(workspace: Workspace, format: str, kin
 @pytest.mark.parametrize("kind", ["text", "row"])
 @given(pool=POOLS)
 @example(pool=[("1", "2", {"a": "3"}, {}, "4"), ("2", "5", {"a": "6"}, {}, None)])
+@example(pool=[("0.PNG", "1.png", {"": []}, {}, "2.jpg")])  # names of images, where there are none
 @any_pool
 def test_a_pool_comes_back_as_it_was(workspace: Workspace, format: str, kind: str, pool: list[tuple[Any, ...]]):
     before = fill(workspace, records(for_label_studio(pool) if format == "label-studio" else pool, kind))
