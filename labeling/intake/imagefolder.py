@@ -113,13 +113,14 @@ class Finder:
             If it is not there, lies outside, or on the web.
         """
         self.last = None
-        name = unicodedata.normalize("NFC", given.replace("\\", "/"))  # as the names in a place are
+        name = given.replace("\\", "/")
         if "://" in name or name.startswith(("//", "data:")):
             raise Invalid(WEB)
         if self._files is None:
             raise Invalid("It names an image, and the table came alone; give the folder or archive with both in it.")
         if self._moved:
             name = _on_a_server(name)
+        name = unicodedata.normalize("NFC", name)  # as the names in a place are
         parts = PurePosixPath(name).parts
         if ".." in parts or (not self._moved and (name.startswith("/") or ":" in name.partition("/")[0])):
             raise Invalid(OUTSIDE)

@@ -162,6 +162,7 @@ def pixels(workspace: Workspace, project_id: int) -> dict[str, bytes]:
 @pytest.mark.slow
 @pytest.mark.parametrize("format", FORMATS_OF_IMAGES)
 @given(pool=st.lists(st.tuples(NAMES, MAPPINGS, LABELS), min_size=1, max_size=4, unique_by=lambda row: row[0]))
+@example(pool=[("\U0002f800", {}, None)])  # a letter with two spellings
 @any_pool
 def test_a_pool_of_images_comes_back_as_it_was(workspace: Workspace, format: str, pool: list[tuple[Any, ...]]):
     before = fill(workspace, pictures(for_label_studio(pool) if format == "label-studio" else pool))
