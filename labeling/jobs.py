@@ -1,5 +1,6 @@
 """Work for the worker, kept in the database: asked for, taken under a heartbeat, finished or handed on."""
 
+import os
 import socket
 import time
 from collections.abc import Collection
@@ -13,6 +14,7 @@ from labeling.db.schema import Job, JobKind, JobState, Worker
 from labeling.users import require
 from labeling.workspace import Workspace
 
+CORES = max(1, (os.cpu_count() or 1) - 1)  # that a job may use: one is left for people's answers
 STALE_SECONDS = 10.0  # a running job that was not heard of for this long is another worker's to take
 FORGET_SECONDS = 60.0  # a worker that was not heard of for this long is gone
 _ORDER = {kind: place for place, kind in enumerate((JobKind.TRAIN, JobKind.IMPORT, JobKind.ENCODE, JobKind.SIMULATE))}

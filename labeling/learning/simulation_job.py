@@ -1,6 +1,5 @@
 """A comparison of strategies on a project as a job: asked for on the page, done by a worker, kept with the job."""
 
-import os
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -110,7 +109,7 @@ def run_simulation(workspace: Workspace, job: Job, progress: Callable[[float, st
     progress(0.0, "Starting")
     curves = compare_strategies(
         labeled.features, labeled.targets, strategies=plan.strategies, head=plan.head, budget=plan.budget,
-        batch_size=plan.batch_size, seeds=plan.seeds, processes=max(1, (os.cpu_count() or 1) - 1),
+        batch_size=plan.batch_size, seeds=plan.seeds, processes=jobs.CORES,
         progress=progress,
     )  # fmt: skip
     table = curves.round({"accuracy": PLACES, "seconds": PLACES}).to_dict("list")

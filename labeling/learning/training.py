@@ -1,6 +1,5 @@
 """One round of learning: labels to head, head to ranking, both published in one step or not at all."""
 
-import os
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,7 +27,6 @@ from labeling.learning.versions import live_model
 from labeling.workspace import Workspace
 
 MANY_NUMBERS = 10**7  # in a feature matrix: from here on more threads help
-THREADS = max(1, (os.cpu_count() or 1) - 1)  # one core is left for people's answers
 ORPHAN_SECONDS = 600  # a younger head may be another worker's, about to be published
 
 
@@ -58,7 +56,7 @@ def learn(workspace: Workspace, job: Job) -> None:
     # On small matrices the threads of linear algebra cost more than they bring, most of all on a busy machine.
     with threadpool_limits(1):
         fitted = None if hindrance else _fit(matrix, snapshot, live)
-    with threadpool_limits(1 if matrix.rows * matrix.width < MANY_NUMBERS else THREADS):
+    with threadpool_limits(1 if matrix.rows * matrix.width < MANY_NUMBERS else jobs.CORES):
         head, view = (fitted.head, fitted.view) if fitted else _last_good(workspace, live, snapshot, matrix)
         if head is None:
             view = _view_of(matrix, snapshot, Choice())

@@ -19,12 +19,13 @@ from PIL import Image
 from sqlmodel import col, select
 
 from labeling.db.engine import reading, writing
-from labeling.db.schema import Event, Item, LabelClass, Membership, Project, Role, User
+from labeling.db.schema import Event, Item, LabelClass, Membership, Role, User
 from labeling.errors import Invalid, NotAllowed, NotFound
 from labeling.intake import importer
 from labeling.intake.importer import ImportReport, import_records
 from labeling.intake.records import Record, Source
 from labeling.intake.sources import open_source
+from labeling.projects import create_project
 from labeling.workspace import Workspace
 
 ROOT = Path(__file__).parents[2]
@@ -78,13 +79,8 @@ def test_bad_files_are_reported_by_name_and_the_others_go_in(
     with zipfile.ZipFile(archive, "w") as file:
         for path in sorted(pool.rglob("*")):
             file.write(path, path.relative_to(pool))
-    with writing(workspace.engine) as session:
-        other = Project(name="the same from a zip")
-        session.add(other)
-        session.flush()
-        assert other.id is not None
-        session.add(Membership(project_id=other.id, user_id=owner, role=Role.OWNER))
-    for project_id, path in ((project, pool), (other.id, archive)):
+    other = create_project(workspace, owner, "the same from a zip", ())
+    for project_id, path in ((project, pool), (other, archive)):
         report = import_images(workspace, project_id, path, actor_id=owner)
         assert (report.added, report.duplicates) == (len(good_files), 0)
         refused = {name: why for name, _, why in report.refused}
