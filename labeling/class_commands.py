@@ -12,6 +12,10 @@ class_app = typer.Typer(no_args_is_help=True, help="Change a project's classes w
 Key = Annotated[str | None, typer.Option(help="Of the keyboard: one of 0 to 9 and a to z.")]
 Colour = Annotated[str | None, typer.Option(help="As in #0f766e.")]
 Description = Annotated[str | None, typer.Option(help="What people see beside it.")]
+Prompts = Annotated[
+    list[str] | None,
+    typer.Option("--prompt", help="What the model may know it by, in the place of its name; may be repeated."),
+]
 
 
 @class_app.command("list")
@@ -27,11 +31,12 @@ def add_class(
     key: Key = None,
     colour: Colour = None,
     description: Description = None,
+    prompt: Prompts = None,
     workspace: Where = None,
     as_json: AsJson = False,
 ) -> None:
     """Add a class, which can be chosen at once."""
-    more = _given(key=key, colour=colour, description=description)
+    more = _given(key=key, colour=colour, description=description, prompts=prompt)
     _print_classes([OpenWorkspace(workspace, create=False).add_class(project, name, **more)], as_json)
 
 
@@ -44,11 +49,12 @@ def edit_class(
     take_key: Annotated[bool, typer.Option("--take-key", help="From the class that has it.")] = False,
     colour: Colour = None,
     description: Description = None,
+    prompt: Prompts = None,
     workspace: Where = None,
     as_json: AsJson = False,
 ) -> None:
-    """Rename a class, or change its key, colour or description."""
-    more = _given(name=rename, key=key, colour=colour, description=description)
+    """Rename a class, or change its key, colour, description or prompts (one that is empty: none)."""
+    more = _given(name=rename, key=key, colour=colour, description=description, prompts=prompt)
     edited = OpenWorkspace(workspace, create=False).edit_class(project, name, take_key=take_key, **more)
     _print_classes([edited], as_json)
 

@@ -23,6 +23,7 @@ from labeling.workspace import Workspace
 
 KEYS = "1234567890abcdefghijklmnopqrstuvwxyz"
 MAX_EXAMPLES = 12
+MAX_PROMPTS, MAX_PROMPT = 20, 500  # of a class; characters of each
 MAX_DESCRIPTION = 2000  # characters
 
 
@@ -30,6 +31,13 @@ def _colour(given: str | None) -> str | None:
     if given is not None and not re.fullmatch("#[0-9a-fA-F]{6}", given):
         raise ValueError("write it as in #0f766e")
     return given.lower() if given else None
+
+
+def _prompts(given: list[str]) -> list[str]:
+    kept = [text for each in given if (text := clean_text(each).strip())]
+    if any(len(text) > MAX_PROMPT for text in kept):
+        raise ValueError(f"a description has at most {MAX_PROMPT} characters")
+    return list(dict.fromkeys(kept))
 
 
 class ClassView(BaseModel):
@@ -41,6 +49,7 @@ class ClassView(BaseModel):
     description: str
     colour: str | None = None
     examples: list[int] = []
+    prompts: list[str] = []
 
 
 class ClassDetail(ClassView):
@@ -74,6 +83,8 @@ class ClassChanges(BaseModel):
         As in ``#0f766e``.
     examples : list of int
         Ids of items of the project that show it.
+    prompts : list of str
+        Descriptions by which an encoder that understands words knows it; its name, where there are none.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -84,6 +95,7 @@ class ClassChanges(BaseModel):
     description: Annotated[str, Field(max_length=MAX_DESCRIPTION)] = ""
     colour: Annotated[str | None, AfterValidator(_colour)] = None
     examples: Annotated[list[Id], Field(max_length=MAX_EXAMPLES)] = []
+    prompts: Annotated[list[str], Field(max_length=MAX_PROMPTS), AfterValidator(_prompts)] = []
 
 
 def classes_of(session: Session, project_id: int) -> list[LabelClass]:
@@ -185,6 +197,7 @@ def add_class(workspace: Workspace, actor_id: int, project_id: int, changes: Cla
         class_id = add_classes(session, project_id, [name])[name]
         made = session.get_one(LabelClass, class_id)
         _apply(session, made, changes)
+        jobs.request(session, project_id, JobKind.TRAIN)  # its words may be known before its first label
         session.add(Event(project_id=project_id, user_id=actor_id, kind="class added", detail=_told(made, changes)))
         return _detail(made, 0)
 
@@ -208,7 +221,9 @@ def edit_class(workspace: Workspace, actor_id: int, class_id: int, changes: Clas
                 _refuse_name(session, edited.project_id, name, but=edited)
                 told["was"], edited.name = edited.name, name
             _apply(session, edited, changes)
-            changed(session, actor_id, edited, "class changed", {**_told(edited, changes), **told})
+            detail = {**_told(edited, changes), **told}
+            words = changes.model_fields_set & {"name", "prompts"}
+            changed(session, actor_id, edited, "class changed", detail, learn=bool(words))
         return _detail(edited, _count(session, edited))
 
 
@@ -356,6 +371,8 @@ def _apply(session: Session, label_class: LabelClass, changes: ClassChanges) -> 
         label_class.colour = changes.colour
     if "examples" in given:
         label_class.examples = _examples(session, label_class, changes.examples)
+    if "prompts" in given:
+        label_class.prompts = changes.prompts
     session.flush()
 
 

@@ -13,7 +13,16 @@ from rich.console import Console
 from labeling.class_commands import class_app
 from labeling.db.schema import Role
 from labeling.errors import AskwiseError, Invalid
-from labeling.terminal import AsJson, Where, messages, print_result, printable, progress_bar, table_of
+from labeling.terminal import (
+    AsJson,
+    Where,
+    messages,
+    offer_of_clip,
+    print_result,
+    printable,
+    progress_bar,
+    table_of,
+)
 from labeling.verbs import OpenWorkspace, compare
 
 if TYPE_CHECKING:
@@ -229,6 +238,23 @@ def features(
 
 
 @app.command()
+def find(
+    project: str,
+    text: Annotated[str | None, typer.Argument(help="What to look for, in words.")] = None,
+    like: Annotated[str | None, typer.Option(help="An item, by name or number, to find others like it.")] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many items.")] = 20,
+    unlabeled: Annotated[bool, typer.Option("--unlabeled", help="Only items without a label.")] = False,
+    workspace: Where = None,
+    as_json: AsJson = False,
+) -> None:
+    """List the items nearest to a description or to another item."""
+    opened = OpenWorkspace(workspace, create=False)
+    with progress_bar() as progress:
+        rows = opened.find(project, text, like=like, count=count, labeled=not unlabeled, progress=progress)
+    print_result({"items": rows}, as_json, table_of(rows, "id", "external_id", "score", "label"))
+
+
+@app.command()
 def predict(project: str, files: list[Path], workspace: Where = None, as_json: AsJson = False) -> None:
     """Label files with a project's live model: images, or tables of texts or rows."""
     rows = OpenWorkspace(workspace, create=False).predict(project, files)
@@ -348,8 +374,9 @@ def _print_preview(found: "Preview", as_json: bool) -> None:
 
 def _value(name: str, text: str) -> Any:
     """What a person typed for a setting, as far as it is no plain word or number; nothing means none."""
-    if name == "columns":
-        return [column.strip() for column in text.split(",") if column.strip()]
+    if name in ("columns", "templates"):
+        between = "," if name == "columns" else "|"  # a template may well have a comma
+        return [part.strip() for part in text.split(between) if part.strip()]
     return text if text or name == "guidelines" else None
 
 
@@ -381,4 +408,5 @@ def _print_comparison(curves: "pandas.DataFrame", about: str, as_json: bool) -> 
 def _serve(opened: OpenWorkspace, port: int | None, address: str | None = None, with_worker: bool = True) -> None:
     from labeling.web.server import run
 
+    messages.print(offer_of_clip(), markup=False)
     run(opened.workspace, port=port, address=address, with_worker=with_worker)

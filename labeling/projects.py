@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from importlib.metadata import entry_points
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 from pydantic import Field as Bound
 from sqlmodel import Session, col, func, select
 
@@ -19,11 +19,22 @@ from labeling.workspace import Workspace
 
 STRATEGIES = "askwise.strategies"  # the entry points that declare one; see `strategies.registry`
 # What `labeling.features.encoding` knows; named here, as what is below features cannot ask them.
-ENCODERS = ("auto", "patches", "hog", "pixels", "tfidf", "table", "brought")
+ENCODERS = ("auto", "patches", "hog", "pixels", "clip", "tfidf", "sentences", "table", "brought")
+WITH_WEIGHTS = {"clip", "sentences"}  # encoders whose name may be followed by a colon and what their weights are
 MAX_GUIDELINES = 20_000  # characters
+MAX_TEMPLATE = 500
 LOOKED_AT = 20  # items that tell which columns rows have
 MOVES_FEATURES = {"encoder"}  # settings after which features are made anew
-MOVES_RANKING = {"strategy", "head", "overlap", "near_duplicates"}
+MOVES_RANKING = {"strategy", "head", "overlap", "near_duplicates", "templates"}
+
+
+def _with_a_place(templates: list[str]) -> list[str]:
+    if any(len(template) > MAX_TEMPLATE or "{}" not in template for template in templates):
+        raise ValueError(
+            f"each template has {{}} where the class name goes, as in “a photo of a {{}}”, and at most {MAX_TEMPLATE} "
+            "characters"
+        )
+    return templates
 
 
 class Settings(BaseModel):
@@ -37,6 +48,9 @@ class Settings(BaseModel):
         default="default", description="what learns: logistic regression on the pool's own shape, or on plain features"
     )
     encoder: str = Bound(default="auto", description="how an item becomes a vector; auto: the best for its kind")
+    templates: Annotated[list[str], AfterValidator(_with_a_place)] = Bound(
+        default=[], max_length=20, description="texts that a class name is put into, in the place of {}, for its words"
+    )
     lease_seconds: int = Bound(default=180, ge=1, le=86_400, description="how long an item is held for a person")
     suggestions: Literal["show", "hide"] = Bound(default="show", description="whether the model's guess is seen")
     near_duplicates: Literal["ask", "once"] = Bound(
@@ -214,9 +228,15 @@ def _settings(given: dict[str, object], before: dict[str, object] | None = None)
         settings = Settings.model_validate({**(before or {}), **given})
     except ValidationError as error:
         first = error.errors()[0]
-        raise Invalid(f"The setting “{'.'.join(map(str, first['loc']))}” cannot be taken: {first['msg']}.") from None
-    for setting, known in (("strategy", strategy_names()), ("encoder", ENCODERS)):
-        if setting in given and (name := getattr(settings, setting)) not in known:
+        said = first["msg"].removeprefix("Value error, ")
+        raise Invalid(f"The setting “{'.'.join(map(str, first['loc']))}” cannot be taken: {said}.") from None
+    encoder, colon, _ = settings.encoder.partition(":")
+    named = settings.encoder if colon and encoder not in WITH_WEIGHTS else encoder
+    for setting, name, known in (
+        ("strategy", settings.strategy, strategy_names()),
+        ("encoder", named, ENCODERS),
+    ):
+        if setting in given and name not in known:
             raise Invalid(f"The setting “{setting}” cannot be “{name}”; there are: {', '.join(known)}.")
     return settings.model_dump(exclude_defaults=True)
 

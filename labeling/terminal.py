@@ -47,6 +47,16 @@ def table_of(rows: list[dict[str, Any]], *columns: str) -> Table:
     return table
 
 
+def offer_of_clip() -> str:
+    """One line on where CLIP is to be chosen, or how to get it; torch is not imported."""
+    from labeling.features.clip import Clip
+    from labeling.features.pretrained import how_to_install
+
+    if Clip.installed():
+        return "CLIP is installed: choose it on the Settings page, and class names sort the images before any label."
+    return f"To have CLIP sort images by class names before any label, {how_to_install(Clip.extra)}."
+
+
 def printable(text: str) -> str:
     """Text from a file, without what a terminal would obey."""
     return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)

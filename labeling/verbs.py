@@ -7,6 +7,7 @@ import platform
 import shutil
 import sqlite3
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -27,6 +28,16 @@ Progress = Callable[[float, str], None]
 
 def _quiet(_fraction: float, _message: str) -> None:
     pass
+
+
+def _extra(name: str, *packages: str) -> str:
+    """The versions of an extra's packages, or how to get it; none is imported."""
+    try:
+        return ", ".join(f"{package} {metadata.version(package)}" for package in packages)
+    except metadata.PackageNotFoundError:
+        from labeling.features.pretrained import how_to_install
+
+        return f"not installed: {how_to_install(name)}"
 
 
 def compare(
@@ -208,6 +219,33 @@ class OpenWorkspace:
         source = Path(path).expanduser()
         return import_features(self.workspace, self.user_id, self._project(project), source, progress=progress)
 
+    def find(
+        self,
+        project: str | int,
+        text: str | None = None,
+        *,
+        like: str | int | None = None,
+        count: int = 40,
+        labeled: bool = True,
+        progress: Progress = _quiet,
+    ) -> list[dict[str, Any]]:
+        """The items nearest to a description, or to the item `like` (its name or its number), the nearest first.
+
+        Each has ``id``, ``external_id``, ``score`` (the cosine) and ``label``; where not `labeled`, those that have a
+        label are left out. Words are embedded here where no worker is running.
+        """
+        from labeling.learning import find, status
+
+        project_id = self._project(project)
+        item_id = None if like is None else find.find_item(self.workspace, self.user_id, project_id, str(like))
+        heard = status.worker_heard(self.workspace)
+        alone = heard is None or heard > status.WORKER_SILENT_SECONDS
+        found = find.find_items(
+            self.workspace, self.user_id, project_id, text=text, item_id=item_id, count=count, include_labeled=labeled,
+            perform=(lambda job_id: self._work_off(job_id, progress)) if alone else None,
+        )  # fmt: skip
+        return [item.model_dump() for item in found]
+
     def predict(self, project: str | int, files: Sequence[str | Path]) -> list[dict[str, Any]]:
         """Label files with a project's live model; see `labeling.delivery.prediction.predict` for the keys."""
         from labeling.delivery.prediction import predict
@@ -271,6 +309,8 @@ class OpenWorkspace:
             "database": self.workspace.engine.dialect.name,
             "free_disk_gb": round(shutil.disk_usage(self.workspace.root).free / 1e9, 1),
             "worker_heartbeat": None if heard is None else round(heard, 1),
+            "clip": _extra("clip", "open_clip_torch", "torch", "torchvision"),
+            "text": _extra("text", "sentence-transformers", "torch"),
         }
 
     def _project(self, project: str | int) -> int:

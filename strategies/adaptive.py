@@ -17,7 +17,8 @@ class Adaptive:
     What is asked first is spread out over the pool, as a model that has seen a handful of labels is unsure of the wrong
     things. From then on the pool counts by how unsure the model is of it, and what is asked is what most of the doubt
     resembles. A class that has not been seen needs no rule of its own: what is unlike all that was asked stays
-    uncovered, and going on with coverage until every class was seen lost more than it brought.
+    uncovered, and going on with coverage until every class was seen lost more than it brought. A model that is informed
+    beyond its labels, by the words for its classes, is unsure of the right things from the first: no start is needed.
 
     References
     ----------
@@ -33,8 +34,10 @@ class Adaptive:
 
     def phase(self, pool: Pool, model: Model | None) -> str:
         """The name of the strategy that it follows now: ``"coverage"`` or ``"uncertainty_herding"``."""
-        start = min(max(pool.n_classes, FEWEST), MOST)
-        return "coverage" if model is None or len(pool.labeled) < start else "uncertainty_herding"
+        if model is None:
+            return "coverage"
+        start = 0 if getattr(model, "informed", False) else min(max(pool.n_classes, FEWEST), MOST)
+        return "coverage" if len(pool.labeled) < start else "uncertainty_herding"
 
     def utilities(self, pool: Pool, model: Model | None, rng: np.random.Generator) -> NDArray[np.float64]:
         """Utilities (m,) under the strategy of the present phase."""

@@ -81,7 +81,10 @@ def _indices(name: str, given: ArrayLike, limit: int) -> NDArray[np.intp]:
 
 @runtime_checkable
 class Model(Protocol):
-    """A fitted classifier. ``classes`` (k,) are the class indices that it knows, maybe fewer than the pool has."""
+    """A fitted classifier. ``classes`` (k,) are the class indices that it knows, maybe fewer than the pool has.
+
+    One that knows more of them than its labels told it, from the words for them, may say so: ``informed``, True.
+    """
 
     @property
     def classes(self) -> NDArray[np.integer]: ...  # noqa: D102
@@ -96,7 +99,8 @@ class LinearModel(Model, Protocol):
     """A model whose probabilities are the softmax of ``features @ coef.T + intercept``.
 
     ``coef`` (k, d), ``intercept`` (k,), and ``l2``, the strength of its penalty ``l2 / 2 * ||coef||^2`` on the summed
-    log loss (1 / C of scikit-learn). A strategy that uses them asks ``isinstance(model, LinearModel)`` first.
+    log loss (1 / C of scikit-learn). Its own ``predict_proba`` may be calibrated further. A strategy that uses them
+    asks ``isinstance(model, LinearModel)`` first.
     """
 
     @property
@@ -167,7 +171,8 @@ def random_utilities(pool: Pool, rng: np.random.Generator) -> NDArray[np.float64
 
 
 def predictor(model: Model) -> Callable[[NDArray[Any]], NDArray[np.floating]]:
-    """The model's ``predict_proba``; for a linear model, the same in the precision of the features.
+    """The model's ``predict_proba``; for a linear model, the softmax that it was fitted as, in the precision of the
+    features.
 
     A float32 pool is not copied to float64 on its way through the model, nor a float16 one.
     """

@@ -1,6 +1,12 @@
 """What every test may ask for."""
 
+import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Iterator
+from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -37,3 +43,33 @@ def project(workspace: Workspace, owner: int) -> int:
         assert made.id is not None
         session.add(Membership(project_id=made.id, user_id=owner, role=Role.OWNER))
     return made.id
+
+
+@pytest.fixture(scope="session")
+def tiny_clip(request: pytest.FixtureRequest) -> Path:
+    """Folder of a real CLIP that knows handwritten digits: see tests/tiny_clip.py. The first time it is trained."""
+    return _made_once(request, "trained")
+
+
+@pytest.fixture(scope="session")
+def untrained_clip(request: pytest.FixtureRequest) -> Path:
+    """Folder of the same model with random weights."""
+    return _made_once(request, "untrained")
+
+
+def _made_once(request: pytest.FixtureRequest, how: str) -> Path:
+    """Made in a process of its own, so that this one imports no torch, and kept from run to run."""
+    maker = Path(__file__).with_name("tiny_clip.py")
+    made_by = sha256(maker.read_bytes() + repr([version(name) for name in ("torch", "open_clip_torch")]).encode())
+    kept = request.config.cache.mkdir("tiny_clip")
+    folder = kept / f"{how}-{made_by.hexdigest()[:12]}"
+    if not folder.is_dir():
+        partial = Path(tempfile.mkdtemp(prefix=".part-", dir=kept))
+        arguments = [] if how == "trained" else [how]
+        command = [sys.executable, "-m", "tests.tiny_clip", str(partial), *arguments]
+        subprocess.run(command, cwd=maker.parents[1], check=True, timeout=500)
+        try:
+            partial.rename(folder)
+        except OSError:  # another run was quicker
+            shutil.rmtree(partial)
+    return folder

@@ -78,6 +78,7 @@ class JobKind(StrEnum):
     ENCODE = "encode"
     TRAIN = "train"
     SIMULATE = "simulate"
+    EMBED = "embed"
 
 
 class JobState(StrEnum):

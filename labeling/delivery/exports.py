@@ -280,10 +280,10 @@ def _check_pool(session: Session, project_id: int, wanted: Wanted, rule: splits.
             raise Invalid(f"“{rule.name}” has more than {MOST_SIDES} values; {about.title} has a folder for each.")
 
 
-def _beliefs(workspace: Workspace, session: Session, project_id: int, number: int) -> "PoolPredictions":
+def _beliefs(workspace: Workspace, session: Session, project_id: int, model_id: int) -> "PoolPredictions":
     from labeling.learning.predictions import pool_predictions  # and with it scikit-learn, which few exports need
 
-    version = select(ModelVersion).where(ModelVersion.project_id == project_id, ModelVersion.number == number)
+    version = select(ModelVersion).where(ModelVersion.project_id == project_id, ModelVersion.id == model_id)
     beliefs = pool_predictions(workspace, session.exec(version).first())
     if beliefs is None:
         raise Invalid("There is no model whose suggestions could fill the gaps; label items of two classes first.")

@@ -35,7 +35,7 @@ class Moment(NamedTuple):
     classes : int
         The version of the class list: names come from it.
     model : int
-        The number of the live model version, which guesses where nobody has answered; 0 for none.
+        The id of the live model version, which guesses where nobody has answered; 0 for none.
     """
 
     annotation: int
@@ -57,7 +57,7 @@ class Moment(NamedTuple):
             session.exec(newest).one() or 0,
             session.exec(last).one() or 0,
             project.schema_version,
-            model.number if model else 0,
+            model.id or 0 if model else 0,
         )
 
     @classmethod

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, Self
+from typing import Any, ClassVar, Literal, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,12 +69,12 @@ class Encoder(Protocol):
         """An encoder that suits these items, at least one of them."""
 
     @classmethod
-    def restore(cls, parameters: Mapping[str, int], state: State) -> Self:
+    def restore(cls, parameters: Mapping[str, int | str], state: State) -> Self:
         """The encoder that once had these parameters and this state."""
 
     @property
-    def parameters(self) -> Mapping[str, int]:
-        """The few numbers that it takes to make this encoder again, beside its state."""
+    def parameters(self) -> Mapping[str, int | str]:
+        """The few numbers and words that it takes to make this encoder again, beside its state."""
 
     @property
     def state(self) -> State:
@@ -92,7 +92,15 @@ class Encoder(Protocol):
         """Vectors of n items of its kind: (n, width)."""
 
 
-def version_of(name: str, parameters: Mapping[str, int], code: int, state: State | None = None) -> str:
+@runtime_checkable
+class Worded(Protocol):
+    """An encoder that understands words: what they say and what an item shows are near each other."""
+
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of t texts, beside those of its items: (t, width), of unit length."""
+
+
+def version_of(name: str, parameters: Mapping[str, int | str], code: int, state: State | None = None) -> str:
     """A short version: the name and a hash over all that decides on the vectors.
 
     `code` rises when the code makes other vectors of the same items.

@@ -55,12 +55,12 @@ class Brought:
         raise Invalid("No features were brought along yet; bring some with `askwise features`, or choose an encoder.")
 
     @classmethod
-    def restore(cls, parameters: Mapping[str, int], state: State) -> Self:
+    def restore(cls, parameters: Mapping[str, int | str], state: State) -> Self:
         """What stands for the matrix with these parameters."""
-        return cls(**parameters)
+        return cls(digest=int(parameters["digest"]), columns=int(parameters["columns"]))
 
     @property
-    def parameters(self) -> Mapping[str, int]:
+    def parameters(self) -> Mapping[str, int | str]:
         """The first 48 bits of the hash of the rows, and their width."""
         return {"digest": self.digest, "columns": self.columns}
 

@@ -2,13 +2,15 @@
 
 An encoder that learns from the pool is fitted to a sample of it and saved beside its matrix, whose version follows from
 what it learned. When a small pool has grown much, it learns anew into a matrix of another version; the old one is
-learned from until the new one is as far.
+learned from until the new one is as far. So it is when a project changes its encoder; and where the weights of one
+cannot be had, the project goes on with the encoder that it had.
 """
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from statistics import median
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import sqlalchemy as sa
@@ -21,18 +23,21 @@ from labeling.errors import Invalid, NotFound
 from labeling.features.arrays import load_arrays, save_arrays
 from labeling.features.base import KIND_WORDS, Content, Encoder, Kind
 from labeling.features.brought import Brought, count_rows
+from labeling.features.clip import Clip
 from labeling.features.hog import Hog
 from labeling.features.matrix import COUNT_FILE, FeatureMatrix
 from labeling.features.patches import Patches
 from labeling.features.pixels import Pixels
+from labeling.features.pretrained import Pretrained, Unavailable
 from labeling.features.rasters import rasters, side_of
+from labeling.features.sentences import Sentences
 from labeling.features.table import Table
 from labeling.features.tfidf import Tfidf
 from labeling.projects import settings_of
 from labeling.workspace import Workspace
 
-_KINDS: tuple[type[Encoder], ...] = (Patches, Hog, Pixels, Tfidf, Table, Brought)
-ENCODERS = {encoder.name: encoder for encoder in _KINDS}
+_KINDS: tuple[type[Any], ...] = (Patches, Hog, Pixels, Clip, Tfidf, Sentences, Table, Brought)
+ENCODERS: dict[str, type[Encoder]] = {encoder.name: encoder for encoder in _KINDS}
 AUTO = "auto"
 STATE_FILE = "encoder.npz"
 SMALL_SIDE = 12  # pixels: of images up to this, patches tell no more than edges, which are quicker
@@ -43,6 +48,26 @@ SAMPLE_CHARACTERS = 50_000_000  # of texts that are learned from, held in memory
 GROUP = 500  # items read in one transaction
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A kind of encoder, and the weights of one that is pretrained, as settings name them (`clip:SPEC`)."""
+
+    kind: type[Encoder]
+    spec: str = ""
+
+    @classmethod
+    def named(cls, name: str) -> "Chosen":
+        """What a setting says, which is not `AUTO`."""
+        encoder, _, spec = name.partition(":")
+        kind = ENCODERS[encoder]
+        return cls(kind, spec or kind.default if issubclass(kind, Pretrained) else "")
+
+    def made(self, matrix: FeatureMatrix) -> bool:
+        """Whether a matrix is of this encoder."""
+        layout = matrix.layout
+        return layout.encoder == self.kind.name and layout.parameters.get("spec", "") == self.spec
 
 
 def encode_project(
@@ -63,6 +88,8 @@ def encode_project(
 
     Raises
     ------
+    Unavailable
+        If the weights of the encoder cannot be had; the items are encoded as they were before, or as is best without.
     Invalid
         If an item's image is missing or damaged, or it is of another kind than the encoder's, naming it; or if the
         features were brought along and have no row for an item.
@@ -70,13 +97,27 @@ def encode_project(
     total = count_rows(workspace, project_id)
     if not total:
         return None
-    kind = encoder_for(workspace, project_id)
-    current = _newest(workspace, project_id, kind)
-    if current is None or _outgrown(*current, total):
-        if progress and kind.kind and kind.sample:
-            progress(0.0, f"Learning from a sample of the {KIND_WORDS[kind.kind]}")
-        current = _fit(workspace, project_id, kind, total)
+    chosen = _chosen(workspace, project_id)
+    try:
+        current = _ready(workspace, project_id, chosen, total, progress)
+    except Unavailable:
+        before = _before(workspace, project_id, chosen)
+        _encode(workspace, project_id, _ready(workspace, project_id, before, total, progress), progress, cancelled)
+        raise
+    return _encode(workspace, project_id, current, progress, cancelled)
+
+
+def _encode(
+    workspace: Workspace,
+    project_id: int,
+    current: tuple[FeatureMatrix, Encoder],
+    progress: Callable[[float, str], None] | None,
+    cancelled: Callable[[], bool] | None,
+) -> FeatureMatrix:
+    """Fill a matrix with what it lacks."""
+    total = count_rows(workspace, project_id)
     matrix, encoder = current
+    kind = type(encoder)
     began, first = time.monotonic(), matrix.rows
     while (start := matrix.rows) < total and not (cancelled and cancelled()):
         stop = min(start + encoder.chunk, total)
@@ -97,13 +138,13 @@ def open_features(workspace: Workspace, project_id: int) -> FeatureMatrix | None
     It has a row for every item with a smaller `row` than its `rows`; items imported since are not in it yet.
     """
     _setting(workspace, project_id)
-    matrices = [matrix for matrix in _matrices(workspace, project_id) if matrix.rows]
+    matrices = [matrix for matrix in matrices_of(workspace, project_id) if matrix.rows]
     rows = max((matrix.rows for matrix in matrices), default=0)
     furthest = [matrix for matrix in matrices if matrix.rows == rows]
     if len(furthest) < 2:
         return furthest[0] if furthest else None
-    name = encoder_for(workspace, project_id).name
-    return max(furthest, key=lambda m: (m.layout.encoder == name, m.layout.created))
+    chosen = _chosen(workspace, project_id)
+    return max(furthest, key=lambda m: (chosen.made(m), m.layout.created))
 
 
 def open_version(workspace: Workspace, project_id: int, version: str) -> FeatureMatrix:
@@ -128,7 +169,8 @@ def encoder_of(matrix: FeatureMatrix) -> Encoder:
     path = matrix.folder / STATE_FILE
     state = load_arrays(path, "What the encoder learned") if ENCODERS[matrix.layout.encoder].sample else {}
     try:
-        return ENCODERS[matrix.layout.encoder].restore(matrix.layout.parameters, state)
+        encoder = ENCODERS[matrix.layout.encoder].restore(matrix.layout.parameters, state)
+        return replace(encoder, home=matrix.home) if isinstance(encoder, Pretrained) else encoder
     except (TypeError, KeyError, ValueError) as error:
         raise Invalid(f"What the encoder learned at {path} is damaged; delete its folder.") from error
 
@@ -143,8 +185,7 @@ def encoder_for(workspace: Workspace, project_id: int) -> type[Encoder]:
     Invalid
         If its settings name an encoder that there is not.
     """
-    name = _setting(workspace, project_id)
-    return ENCODERS[name] if name != AUTO else best_encoder(first_items(workspace, project_id))
+    return _chosen(workspace, project_id).kind
 
 
 def best_encoder(items: Sequence[Content]) -> type[Encoder]:
@@ -156,25 +197,62 @@ def best_encoder(items: Sequence[Content]) -> type[Encoder]:
     return Hog if sides and median(sides) <= SMALL_SIDE else Patches
 
 
+def _chosen(workspace: Workspace, project_id: int) -> Chosen:
+    name = _setting(workspace, project_id)
+    return Chosen(best_encoder(first_items(workspace, project_id))) if name == AUTO else Chosen.named(name)
+
+
+def _before(workspace: Workspace, project_id: int, chosen: Chosen) -> Chosen:
+    """What a project had before it chose an encoder that is not to be had: of all, what is furthest, then newest."""
+    others = [matrix for matrix in matrices_of(workspace, project_id) if matrix.rows and not chosen.made(matrix)]
+    if not others:
+        return Chosen(best_encoder(first_items(workspace, project_id)))
+    layout = max(others, key=lambda m: (m.rows, m.layout.created)).layout
+    return Chosen(ENCODERS[layout.encoder], str(layout.parameters.get("spec", "")))
+
+
+def _ready(
+    workspace: Workspace,
+    project_id: int,
+    chosen: Chosen,
+    total: int,
+    progress: Callable[[float, str], None] | None,
+) -> tuple[FeatureMatrix, Encoder]:
+    """The matrix to fill, and what fills it: loaded, or learned from the pool, where that is needed."""
+    current, kind = _newest(workspace, project_id, chosen), chosen.kind
+    if issubclass(kind, Pretrained):
+        if current is not None and current[0].rows == total:
+            return current
+        if progress:
+            progress(0.0, f"Loading {chosen.spec}")
+        return _matrix_of(workspace, project_id, kind.load(chosen.spec, workspace.root), total)
+    if current is None or _outgrown(*current, total):
+        if progress and kind.kind and kind.sample:
+            progress(0.0, f"Learning from a sample of the {KIND_WORDS[kind.kind]}")
+        return _matrix_of(workspace, project_id, _fit(workspace, project_id, kind), total)
+    return current
+
+
 def _setting(workspace: Workspace, project_id: int) -> str:
     with reading(workspace.engine) as session:
         project = session.get(Project, project_id)
         if project is None:
             raise NotFound(f"There is no project {project_id}.")
         name = settings_of(project).encoder
-    if name not in ENCODERS and name != AUTO:
+    if name.partition(":")[0] not in ENCODERS and name != AUTO:
         raise Invalid(f"There is no encoder “{name}”; there are: {', '.join([AUTO, *sorted(ENCODERS)])}.")
     return name
 
 
-def _matrices(workspace: Workspace, project_id: int) -> list[FeatureMatrix]:
+def matrices_of(workspace: Workspace, project_id: int) -> list[FeatureMatrix]:
+    """Every matrix that a project has, whole or not, in no order."""
     found = workspace.features(project_id, "").glob(f"*/{COUNT_FILE}")
     return [m for path in found if (m := FeatureMatrix.open(path.parent)).layout.encoder in ENCODERS]
 
 
-def _newest(workspace: Workspace, project_id: int, kind: type[Encoder]) -> tuple[FeatureMatrix, Encoder] | None:
-    """The newest matrix of a kind of encoder that today's code would fill the same way."""
-    mine = [m for m in _matrices(workspace, project_id) if m.layout.encoder == kind.name]
+def _newest(workspace: Workspace, project_id: int, chosen: Chosen) -> tuple[FeatureMatrix, Encoder] | None:
+    """The newest matrix of an encoder that today's code would fill the same way."""
+    mine = [matrix for matrix in matrices_of(workspace, project_id) if chosen.made(matrix)]
     for matrix in sorted(mine, key=lambda m: m.layout.created, reverse=True):
         encoder = encoder_of(matrix)
         if encoder.version == matrix.version:
@@ -188,15 +266,19 @@ def _outgrown(matrix: FeatureMatrix, encoder: Encoder, total: int) -> bool:
     return learned_from < encoder.sample and total >= GROWTH * learned_from
 
 
-def _fit(workspace: Workspace, project_id: int, kind: type[Encoder], total: int) -> tuple[FeatureMatrix, Encoder]:
-    """Fit an encoder to the pool as it is; what it learned is on disk before its matrix is."""
+def _fit(workspace: Workspace, project_id: int, kind: type[Encoder]) -> Encoder:
+    """Fit an encoder to the pool as it is."""
     items = _sample(workspace, project_id, kind, kind.sample or LOOKED_AT)
     with threadpool_limits(1):  # threads of linear algebra wait for each other where the machine is busy
-        encoder = _naming(kind.fit, items)
+        return _naming(kind.fit, items)
+
+
+def _matrix_of(workspace: Workspace, project_id: int, encoder: Encoder, total: int) -> tuple[FeatureMatrix, Encoder]:
+    """The matrix of an encoder; what it learned is on disk before its matrix is."""
     folder = workspace.features(project_id, encoder.version)
-    if (folder / COUNT_FILE).exists():  # the same was learned again
+    if (folder / COUNT_FILE).exists():  # the same was learned again, or the same weights lie in another place
         matrix = FeatureMatrix.open(folder)
-        matrix.renew(learned_from=total)
+        matrix.renew(learned_from=total, parameters=encoder.parameters)
         return matrix, encoder
     if encoder.state:
         save_arrays(folder / STATE_FILE, encoder.state)

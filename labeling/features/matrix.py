@@ -38,7 +38,7 @@ class Layout:
     dtype: Literal["float32", "float16"]
     encoder: str
     version: str
-    parameters: Mapping[str, int] = field(default_factory=dict)
+    parameters: Mapping[str, int | str] = field(default_factory=dict)
     created: float = 0.0
     learned_from: int = 0
 
@@ -58,7 +58,7 @@ class FeatureMatrix:
         width: int,
         encoder: str,
         version: str,
-        parameters: Mapping[str, int] | None = None,
+        parameters: Mapping[str, int | str] | None = None,
         dtype: Literal["float32", "float16"] = "float32",
         learned_from: int = 0,
     ) -> Self:
@@ -96,6 +96,11 @@ class FeatureMatrix:
         return matrix
 
     @property
+    def home(self) -> Path:
+        """The folder of the workspace that it lies in (`Workspace.features`)."""
+        return self.folder.parents[2]
+
+    @property
     def rows(self) -> int:
         """How many rows there are."""
         return self.layout.rows
@@ -131,9 +136,10 @@ class FeatureMatrix:
             os.fsync(file.fileno())
         self._publish(replace(self.layout, rows=self.rows + len(data)))
 
-    def renew(self, *, learned_from: int = 0) -> None:
-        """Make this the newest matrix again: the same was learned from more items, or brought once more."""
-        self._publish(replace(self.layout, created=time.time(), learned_from=learned_from))
+    def renew(self, *, learned_from: int = 0, parameters: Mapping[str, int | str] | None = None) -> None:
+        """Make this the newest matrix again: the same was learned from more items, or brought or named once more."""
+        given = dict(self.layout.parameters if parameters is None else parameters)
+        self._publish(replace(self.layout, created=time.time(), learned_from=learned_from, parameters=given))
 
     def array(self) -> np.ndarray:
         """The rows (rows, width), mapped from disk and read-only."""

@@ -79,12 +79,12 @@ class Patches:
         return cls(filters, bias, *_learn_projection(answers), channels)
 
     @classmethod
-    def restore(cls, parameters: Mapping[str, int], state: State) -> Self:
+    def restore(cls, parameters: Mapping[str, int | str], state: State) -> Self:
         """The encoder that once had these parameters and this state."""
-        return cls(state["filters"], state["bias"], state["projection"], state["offset"], parameters["channels"])
+        return cls(state["filters"], state["bias"], state["projection"], state["offset"], int(parameters["channels"]))
 
     @property
-    def parameters(self) -> Mapping[str, int]:
+    def parameters(self) -> Mapping[str, int | str]:
         """The number of channels: 1 (gray) or 3 (red, green, blue)."""
         return {"channels": self.channels}
 

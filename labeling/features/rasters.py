@@ -35,12 +35,12 @@ class Unlearned:
         return cls(channels=colour_of(items))
 
     @classmethod
-    def restore(cls, parameters: Mapping[str, int], state: State) -> Self:
+    def restore(cls, parameters: Mapping[str, int | str], state: State) -> Self:
         """The encoder that once had these parameters; there is no state."""
-        return cls(**parameters)
+        return cls(channels=int(parameters["channels"]))
 
     @property
-    def parameters(self) -> Mapping[str, int]:
+    def parameters(self) -> Mapping[str, int | str]:
         """All that it takes to make this encoder again."""
         return {"channels": self.channels}
 

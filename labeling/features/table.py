@@ -121,12 +121,12 @@ class Table:
         return cls([column for column in learned if column.width])
 
     @classmethod
-    def restore(cls, parameters: Mapping[str, int], state: State) -> Self:
+    def restore(cls, parameters: Mapping[str, int | str], state: State) -> Self:
         """The encoder that once had this state."""
         return cls([Column(**column) for column in from_array(state["layout"])])
 
     @property
-    def parameters(self) -> Mapping[str, int]:
+    def parameters(self) -> Mapping[str, int | str]:
         """All is in the state."""
         return {}
 

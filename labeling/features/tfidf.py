@@ -79,13 +79,13 @@ class Tfidf:
         return cls(words, grams, rarity, np.ascontiguousarray(rounded))
 
     @classmethod
-    def restore(cls, parameters: Mapping[str, int], state: State) -> Self:
+    def restore(cls, parameters: Mapping[str, int | str], state: State) -> Self:
         """The encoder that once had this state."""
         words, grams = from_array(state["words"]), from_array(state["grams"])
         return cls(words, grams, state["rarity"], state["directions"].astype(np.float32))
 
     @property
-    def parameters(self) -> Mapping[str, int]:
+    def parameters(self) -> Mapping[str, int | str]:
         """All is in the state."""
         return {}
 

@@ -3,19 +3,22 @@ were kept from it. `labeling.learning.forecast` makes an estimate of it.
 """
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import KFold
 
 from labeling.learning.forecast import BINS, FEWEST, Assessed, count_confidence
+from labeling.learning.head import LinearHead
 from labeling.learning.predictions import PoolPredictions
 
 GROWTH = 1.1  # a version is assessed when the labels have grown by a tenth since the last one that was
 FOLDS = 5
 ENOUGH = 500  # held-out items: with many labels not every fold is needed
+
+Fit = Callable[[NDArray[Any], NDArray[np.integer]], LinearHead]
 
 KEY = "assessed"  # in `ModelVersion.metrics`
 
@@ -30,9 +33,7 @@ def _step(labels: int) -> int:
     return math.floor(math.log(labels) / math.log(GROWTH) + 1e-9) if labels > 0 else -1
 
 
-def assess(
-    seen: NDArray[Any], targets: NDArray[np.integer], strength: float, predictions: PoolPredictions
-) -> dict[str, Any]:
+def assess(seen: NDArray[Any], targets: NDArray[np.integer], fit: Fit, predictions: PoolPredictions) -> dict[str, Any]:
     """The assessment of a version, as `ModelVersion.metrics` keeps it.
 
     Parameters
@@ -41,8 +42,8 @@ def assess(
         The labeled rows as the head sees them.
     targets : (l,) array
         Their class indices.
-    strength
-        The head's C.
+    fit
+        Makes a head like the version's own of some of them.
     predictions
         What the version says of the pool.
     """
@@ -52,9 +53,9 @@ def assess(
     for learned, kept in folds:
         if len(np.unique(targets[learned])) < 2:
             continue
-        head = LogisticRegression(C=strength, max_iter=500, tol=1e-3).fit(rows[learned], targets[learned])
+        head = fit(rows[learned], targets[learned])
         likely = head.predict_proba(rows[kept])
-        sure, hit = likely.max(axis=1), head.classes_[likely.argmax(axis=1)] == targets[kept]
+        sure, hit = likely.max(axis=1), head.classes[likely.argmax(axis=1)] == targets[kept]
         held += count_confidence(sure)
         right += count_confidence(sure[hit])
         if held.sum() >= ENOUGH:

@@ -29,11 +29,15 @@ FLOOR = 1e-3  # of a held-out label's probability: one outlier, or one class not
 
 @dataclass(frozen=True)
 class Choice:
-    """Power of the pool's prior, scikit-learn's C, and the number of labels that they were chosen from."""
+    """Power of the pool's prior, scikit-learn's C, and the number of labels that they were chosen from; with words for
+    the classes (`labeling.learning.zero_shot`), their weight beside the labels, and the temperature of the head.
+    """
 
     power: float = 1.5
     strength: float = 30.0
     searched_at: int = 0
+    weight: float = 0.0
+    temperature: float = 1.0
 
 
 def choose(
@@ -47,19 +51,31 @@ def choose(
         The labeled rows (l, k) as seen with a power.
     """
     count = len(targets)
-    if count < FEWEST_FOR_POWER or 0 <= GROWTH * (count - before.searched_at) < before.searched_at:
+    if count < FEWEST_FOR_POWER or not is_due(count, before):
         return before
     chosen = np.sort(np.random.default_rng(seed).permutation(count)[:SEARCHED])
     targets = targets[chosen]
-    rows = {power: np.asarray(seen(power)[chosen], dtype=np.float64) for power in POWERS}
-    if count < MANY:
-        power = max(POWERS, key=lambda p: log_evidence(rows[p], targets))
-    else:
-        power = _smallest_power({p: leave_one_out_errors(rows[p], targets) for p in POWERS})
+    power = choose_power(lambda p: seen(p)[chosen], targets, by_error=count >= MANY)
     strength = Choice.strength
     if count >= FEWEST_FOR_STRENGTH:
-        strength = choose_strength(rows[power], targets, by_error=count >= MANY, seed=seed)
+        rows = np.asarray(seen(power)[chosen], dtype=np.float64)
+        strength = choose_strength(rows, targets, by_error=count >= MANY, seed=seed)
     return Choice(power, strength, count)
+
+
+def is_due(count: int, before: Choice) -> bool:
+    """Whether so many labels are worth another search."""
+    return not 0 <= GROWTH * (count - before.searched_at) < before.searched_at
+
+
+def choose_power(
+    seen: Callable[[float], NDArray[Any]], targets: NDArray[np.integer], *, by_error: bool = False
+) -> float:
+    """The power of `POWERS` that the labels ``targets`` (l,) of the rows (l, k), as seen with each, speak for."""
+    rows = {power: np.asarray(seen(power), dtype=np.float64) for power in POWERS}
+    if by_error:
+        return _smallest_power({p: leave_one_out_errors(rows[p], targets) for p in POWERS})
+    return max(POWERS, key=lambda p: log_evidence(rows[p], targets))
 
 
 def log_evidence(features: NDArray[np.float64], targets: NDArray[np.integer]) -> float:

@@ -98,7 +98,7 @@ def read_history(session: Session, project_id: int) -> History:
     answers = before.answers if before else _table([], _ANSWERS)
     versions = before.versions if before else _table([], _VERSIONS)
     new_answers = _new_answers(session, project_id, _last(answers, "seq"))
-    new_versions = _new_versions(session, project_id, _last(versions, "number"))
+    new_versions = _new_versions(session, project_id, _last(versions, "number"))  # the first may be number 0
     classes = classes_of(session, project_id)
     if before and not new_answers and not new_versions and classes == before.classes:
         return before.history
@@ -140,7 +140,7 @@ def _new_versions(session: Session, project_id: int, after: int) -> list[Any]:
 
 
 def _last(table: pd.DataFrame, column: str) -> int:
-    return int(table[column].iloc[-1]) if len(table) else 0
+    return int(table[column].iloc[-1]) if len(table) else -1
 
 
 def _table(rows: list[Any], columns: dict[str, str]) -> pd.DataFrame:

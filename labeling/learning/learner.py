@@ -14,6 +14,7 @@ from labeling.errors import Invalid
 from labeling.features.prior import PoolPrior
 from labeling.learning.choice import Choice, choose
 from labeling.learning.head import PLAIN_STRENGTH, fit_head
+from labeling.learning.zero_shot import Words, choose_with_words, fit_like
 from strategies.base import Model
 
 HEADS = ("default", "logistic")
@@ -64,6 +65,8 @@ class Learner:
         The default: logistic regression on the pool as its own shape shows it, with the weight of that shape and the
         penalty chosen from the labels (`labeling.features.prior`, `labeling.learning.choice`). "logistic":
         scikit-learn's, on the features as they are, C = 30. Or any classifier with ``predict_proba``, unfitted.
+    words : Words, optional
+        Of the classes 0 to k - 1, in the space of the features; the default head then begins with them.
 
     Raises
     ------
@@ -72,7 +75,11 @@ class Learner:
     """
 
     def __init__(
-        self, features: NDArray[np.floating[Any]], head: str | ClassifierMixin = "default", seed: int = 0
+        self,
+        features: NDArray[np.floating[Any]],
+        head: str | ClassifierMixin = "default",
+        seed: int = 0,
+        words: Words | None = None,
     ) -> None:
         if isinstance(head, str) and head not in HEADS:
             raise Invalid(f"There is no head “{head}”; there are: {', '.join(HEADS)}.")
@@ -81,6 +88,7 @@ class Learner:
         self.features = features
         self.head = head
         self.seed = seed
+        self.words = words
         self.choice = Choice()
         self._prior = PoolPrior.measured(features) if head == "default" else None
         self._seen: tuple[float, NDArray[Any]] | None = None
@@ -88,6 +96,12 @@ class Learner:
     def learn(self, labeled: NDArray[np.intp], targets: NDArray[np.intp]) -> Learned:
         """Fit to the labels ``targets`` (l,) of the rows ``labeled`` (l,); no model with fewer than two classes."""
         learnable = len(np.unique(targets)) > 1
+        if self._prior is not None and self.words is not None:
+            self.choice = choose_with_words(
+                self.words, self._prior, self.features, labeled, targets, self.choice, seed=self.seed
+            )
+            pool, said = self._pool(self._prior), self.words.see(self._prior, self.choice.power)
+            return Learned(pool, fit_like(self.choice, said)(pool[labeled], targets))
         if self._prior is not None:
             prior, rows = self._prior, self.features[labeled]
             if learnable:

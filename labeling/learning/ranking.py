@@ -1,5 +1,6 @@
 """The whole pool in order of utility, and what the model thinks of its head."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 from labeling.learning.head import LinearHead
 from labeling.learning.snapshot import Snapshot
 from strategies import Pool, get_strategy, phase, reasons, select, variety
+from strategies.base import Model
+from strategies.committee import Committee
 
 QUEUE_LENGTH = 500  # items kept of a ranking: far more than people answer before the next; answers wait for the writing
 SPREAD = 10  # items at the head of the queue that differ from each other, where the strategy wants variety
@@ -23,12 +26,20 @@ class Ranked:
     phase: str
 
 
-def rank_pool(features: NDArray[np.floating], snapshot: Snapshot, head: LinearHead | None, *, seed: int) -> Ranked:
+def rank_pool(
+    features: NDArray[np.floating],
+    snapshot: Snapshot,
+    head: LinearHead | None,
+    *,
+    seed: int,
+    voters: Sequence[Model] = (),
+) -> Ranked:
     """Score every open item under `head` (None: before there is one) with the project's strategy.
 
-    ``features`` (n, k) are the pool as the head sees it.
+    ``features`` (n, k) are the pool as the head sees it; ``voters`` sit beside the members of a committee.
     """
-    strategy = get_strategy(snapshot.settings.strategy)
+    name = snapshot.settings.strategy
+    strategy = get_strategy(name, members=tuple(voters)) if voters and name == Committee.name else get_strategy(name)
     pool = Pool(
         features,
         snapshot.labeled,

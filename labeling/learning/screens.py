@@ -1,13 +1,16 @@
-"""Screens of items that the live model believes are one class, the most doubtful first, to be confirmed together."""
+"""Screens of items that the live model believes are one class, the most doubtful first, to be confirmed together.
+
+What `labeling.learning.find` has found comes as a screen, too.
+"""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 from sqlmodel import Session, col, select
-from sqlmodel.sql.expression import SelectOfScalar
 
 from labeling.annotation.claims import Claim, as_claim, with_keywords
 from labeling.annotation.consensus import live_class
@@ -32,12 +35,13 @@ class Believed(BaseModel):
 
 
 class Screen(BaseModel):
-    """Leased items that the model believes are one class, the most doubtful first."""
+    """Leased items: believed to be one class, the most doubtful first, or found, the nearest first."""
 
-    class_id: int | None
+    class_id: int | None  # of what was found: the class that the model believes most of it is, if there is one
     claims: list[Claim]
-    believed: list[Believed]  # of every class that has any
+    believed: list[Believed]  # of every class that has any; of what was found, nothing
     model_version: int | None
+    like: str | None = None  # what it was found by: a description, or the name of an item
     why: str = ""  # there is nothing, in one sentence
 
 
@@ -76,8 +80,7 @@ def open_screen(
     NotFound
         If the user is no member of the project.
     """
-    if not 1 <= count <= MAX_CLAIMS:
-        raise Invalid(f"A screen has between 1 and {MAX_CLAIMS} items.")
+    check_count(count)
     with reading(workspace.engine) as session:
         project = require(session, actor_id, project_id)
         if settings_of(project).suggestions == "hide":
@@ -87,7 +90,8 @@ def open_screen(
         version = find_live(session, project_id)
         beliefs = pool_predictions(workspace, version)
         if version is not None and beliefs is not None:
-            classes, is_open = _classes_today(session, beliefs), _open_today(session, project, len(beliefs.classes))
+            classes = classes_today(session, beliefs)[beliefs.classes]
+            is_open = _open_today(session, project, len(beliefs.classes))
     if version is None:
         why = "There is no model yet. Label some items of two classes one by one first."
         return Screen(class_id=class_id, claims=[], believed=[], model_version=None, why=why)
@@ -101,16 +105,16 @@ def open_screen(
     with writing(workspace.engine) as session:
         now = time.time() if now is None else now
         project = require(session, actor_id, project_id)
-        if resume and client:
-            before = own_leases(session, actor_id, project_id, now, col(Assignment.client) == client)
-            release = [*release, *(each.id for each in before if each.id is not None)]
-        give_back(session, actor_id, release)
-        open_rows = select(Item.row).where(*eligible(actor_id, project, now), col(Item.id).not_in(without))
-        search = _Search(session, project_id, open_rows, beliefs.confidence, classes, is_open)
+        let_go(session, actor_id, project_id, client if resume else None, release, now)
+        open_rows = OpenRows(session, actor_id, project, without, now)
         claims: list[Claim] = []
         for wanted in by_count if class_id is None else [class_id]:
-            if rows := search.most_doubtful(wanted, count):
-                claims = _lease(session, actor_id, project, version, beliefs, wanted, rows, client, now)
+            rows = np.flatnonzero((classes == wanted) & is_open)
+            least_sure = rows[np.argsort(beliefs.confidence[rows], kind="stable")]
+            if found := open_rows.first(least_sure, count):
+                name = session.get_one(LabelClass, wanted).name
+                chosen = {row: _why(name, wanted, float(beliefs.confidence[row])) for row in found}
+                claims = lease_rows(session, actor_id, project, version, chosen, client, now)
                 class_id = wanted
                 break
     why = "" if claims else "No item that is open to you now is believed to be of this class."
@@ -118,38 +122,47 @@ def open_screen(
     return Screen(class_id=class_id, claims=claims, believed=believed, model_version=version.number, why=why)
 
 
-class _Search:
-    """Finds the rows of a class that a person may be asked, without reading the whole pool where that can be helped."""
+def check_count(count: int) -> None:
+    """Raise `Invalid` unless so many items may be on a screen."""
+    if not 1 <= count <= MAX_CLAIMS:
+        raise Invalid(f"A screen has between 1 and {MAX_CLAIMS} items.")
 
-    def __init__(
-        self,
-        session: Session,
-        project_id: int,
-        open_rows: SelectOfScalar[int],
-        confidence: NDArray[np.float32],
-        classes: NDArray[np.int64],
-        is_open: NDArray[np.bool_],
-    ) -> None:
+
+def let_go(
+    session: Session, actor_id: int, project_id: int, client: str | None, release: Sequence[int], now: float
+) -> None:
+    """Give back, in the caller's transaction, what a person names, and all that a browser tab holds where one is."""
+    if client:
+        before = own_leases(session, actor_id, project_id, now, col(Assignment.client) == client)
+        release = [*release, *(each.id for each in before if each.id is not None)]
+    give_back(session, actor_id, release)
+
+
+class OpenRows:
+    """Which rows a person may be asked now, without reading the whole pool where that can be helped.
+
+    Parameters
+    ----------
+    without
+        Items that are not wanted.
+    """
+
+    def __init__(self, session: Session, actor_id: int, project: Project, without: Sequence[int], now: float) -> None:
         self._session = session
-        self._project_id = project_id
-        self._open_rows = open_rows
-        self._confidence = confidence
-        self._classes = classes
-        self._is_open = is_open
+        self._project_id = project.id
+        self._open_rows = select(Item.row).where(*eligible(actor_id, project, now), col(Item.id).not_in(without))
         self._all: set[int] | None = None
 
-    def most_doubtful(self, class_id: int, count: int) -> list[int]:
-        """Up to `count` rows of a class, the least sure first."""
-        rows = np.flatnonzero((self._classes == class_id) & self._is_open)
-        doubtful: list[int] = rows[np.argsort(self._confidence[rows], kind="stable")].tolist()
-        near, far = doubtful[: 2 * count], doubtful[: LOOKED_AT + 2 * count]
+    def first(self, rows: NDArray[np.integer], count: int) -> list[int]:
+        """The first `count` of some rows that are open, in their order."""
+        near, far = rows[: 2 * count].tolist(), rows[2 * count : LOOKED_AT + 2 * count].tolist()
         found = self._among(near)
-        if len(found) < count and len(far) > len(near):
-            found += self._among(far[len(near) :])
-        if len(found) < count and len(doubtful) > len(far):
+        if len(found) < count and far:
+            found += self._among(far)
+        if len(found) < count and len(rows) > LOOKED_AT + 2 * count:
             if self._all is None:
                 self._all = set(self._session.exec(self._open_rows).all())
-            found += [row for row in doubtful[len(far) :] if row in self._all]
+            found += [row for row in rows[LOOKED_AT + 2 * count :].tolist() if row in self._all]
         return found[:count]
 
     def _among(self, rows: list[int]) -> list[int]:
@@ -166,13 +179,13 @@ def _check(session: Session, project_id: int, class_id: int) -> None:
         raise Invalid("That class is not one to choose in this project; choose another.")
 
 
-def _classes_today(session: Session, beliefs: PoolPredictions) -> NDArray[np.int64]:
-    """The class id (n,) that each row is believed to be, through merges; 0 where that class was retired."""
+def classes_today(session: Session, beliefs: PoolPredictions) -> NDArray[np.int64]:
+    """The class ids (k,) that `PoolPredictions.classes` stand for today, through merges; 0 for one that was retired."""
     today = []
     for class_id in beliefs.class_ids:
         living = live_class(session, class_id)
         today.append(0 if session.get_one(LabelClass, living).retired else living)
-    return np.array(today, dtype=np.int64)[beliefs.classes]
+    return np.array(today, dtype=np.int64)
 
 
 def _open_today(session: Session, project: Project, rows: int) -> NDArray[np.bool_]:
@@ -185,35 +198,44 @@ def _open_today(session: Session, project: Project, rows: int) -> NDArray[np.boo
     return is_open
 
 
-def _lease(
+def _why(name: str, class_id: int, confidence: float) -> dict[str, Any]:
+    return {
+        "why": f"one of those believed to be “{name}”, {confidence:.0%} sure",
+        "suggestion_class_id": class_id,
+        "suggestion_confidence": confidence,
+        "suggestion_shown": True,
+    }
+
+
+def lease_rows(
     session: Session,
     actor_id: int,
     project: Project,
-    version: ModelVersion,
-    beliefs: PoolPredictions,
-    class_id: int,
-    rows: list[int],
+    version: ModelVersion | None,
+    chosen: Mapping[int, dict[str, Any]],
     client: str | None,
     now: float,
 ) -> list[Claim]:
-    """Lease the items in these rows, in this order."""
-    found = select(Item).where(Item.project_id == version.project_id, col(Item.row).in_(rows))
+    """Lease the items in some rows, in their order, in the caller's transaction.
+
+    Parameters
+    ----------
+    version
+        The model version that suggests.
+    chosen
+        By row, the columns of its assignment that say why it was chosen.
+    """
+    assert project.id is not None
+    found = select(Item).where(Item.project_id == project.id, col(Item.row).in_(chosen))
     items = {item.row: item for item in session.exec(found).all()}
-    ranking = live_ranking(session, version.project_id)
-    version = session.get_one(ModelVersion, version.id)  # held, so that a claim each does not read it anew
+    ranking = live_ranking(session, project.id)
+    of_all: dict[str, Any] = {"ranking_id": ranking.id if ranking else None, "model_version_id": None}
+    if version is not None:
+        version = session.get_one(ModelVersion, version.id)  # held, so that a claim each does not read it anew
+        of_all["model_version_id"] = version.id
     expires = now + settings_of(project).lease_seconds
-    name = session.get_one(LabelClass, class_id).name
-    leased = []
-    for row in rows:
-        sure = float(beliefs.confidence[row])
-        chosen = {
-            "why": f"one of those believed to be “{name}”, {sure:.0%} sure",
-            "ranking_id": ranking.id if ranking else None,
-            "model_version_id": version.id,
-            "suggestion_class_id": class_id,
-            "suggestion_confidence": sure,
-            "suggestion_shown": True,
-        }
-        leased.append(lease_item(session, actor_id, items[row], client, now, expires, **chosen))
+    leased = [
+        lease_item(session, actor_id, items[row], client, now, expires, **of_all, **why) for row, why in chosen.items()
+    ]
     session.flush()
     return [as_claim(session, assignment) for assignment in leased]

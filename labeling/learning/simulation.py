@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from labeling.errors import Invalid
 from labeling.learning.learner import HEADS, Learned, Learner
+from labeling.learning.zero_shot import Words
 from strategies import Pool, Strategy, StrategyError, get_strategy, select
 from strategies.base import variety
 
@@ -40,6 +41,7 @@ def simulate(
     budget: int = 200,
     batch_size: int = 10,
     seed: int = 0,
+    words: ArrayLike | None = None,
 ) -> pd.DataFrame:
     """Label a pool with an oracle, batch by batch, and see how right the model is after each.
 
@@ -64,12 +66,16 @@ def simulate(
         Labels between two fits; the last batch is smaller where it does not divide the budget.
     seed : int
         The same seed gives the same choices, and so the same accuracies.
+    words : (k, d) array, optional
+        What the encoder of the features makes of the words for each class, in ascending order of the targets: the
+        default head then begins with them, and the curve with no label.
 
     Returns
     -------
     DataFrame
-        One row a round: ``labels`` (int); ``accuracy`` (0 to 1) on the test rows of a model that learned from them, of
-        the only class seen where there is but one; and ``seconds`` that choosing the batch and learning took.
+        One row a round, and with ``words`` one before the first: ``labels`` (int); ``accuracy`` (0 to 1) on the test
+        rows of a model that learned from them, of the only class seen where there is but one; and ``seconds`` that
+        choosing the batch and learning took.
 
     Raises
     ------
@@ -100,7 +106,8 @@ def simulate(
         raise Invalid("There are no test rows to measure the accuracy on.")
     _check_options(budget, batch_size, head)
     rows = (np.arange(size), np.arange(size, len(everything)))
-    return _replay(everything, classes, *rows, _made(strategy), head, budget, batch_size, seed)
+    said = _said(words, everything.shape[1], int(classes.max()) + 1, head)
+    return _replay(everything, classes, *rows, _made(strategy), head, budget, batch_size, seed, said)
 
 
 def compare_strategies(
@@ -233,6 +240,7 @@ def _replay(
     budget: int,
     batch_size: int,
     seed: int,
+    words: Words | None = None,
 ) -> pd.DataFrame:
     """The replay itself, on arrays that fit together."""
     oracle = targets[pool_rows]
@@ -243,8 +251,11 @@ def _replay(
     rounds = []
     with threadpool_limits(1):  # on matrices as small as these, threads of linear algebra cost more than they bring
         began = time.perf_counter()
-        learner = Learner(features[pool_rows], head=head, seed=seed)
+        learner = Learner(features[pool_rows], head=head, seed=seed, words=words)
         learned = learner.learn(labeled, oracle[labeled])
+        if words is not None:
+            rounds.append((0, tested.accuracy(learner, learned, oracle[labeled]), time.perf_counter() - began))
+            began = time.perf_counter()
         while len(labeled) < min(budget, len(oracle)):
             candidates = np.setdiff1d(np.arange(len(oracle)), labeled)
             pool = Pool(learned.features, labeled, oracle[labeled], candidates, n_classes)
@@ -336,6 +347,18 @@ def _check_options(budget: int, batch_size: int, head: Any) -> None:
         raise Invalid("A batch must be at least one label.")
     if head not in HEADS if isinstance(head, str) else not (hasattr(head, "fit") and hasattr(head, "predict_proba")):
         raise Invalid(f"The head is {' or '.join(map(repr, HEADS))}, or a classifier with fit and predict_proba.")
+
+
+def _said(words: ArrayLike | None, width: int, n_classes: int, head: Any) -> Words | None:
+    """The words for the classes, if there are any, as they have to be."""
+    if words is None:
+        return None
+    if head != "default":
+        raise Invalid("Only the default head can begin with words.")
+    vectors = np.asarray(words, dtype=np.float32)
+    if vectors.shape != (n_classes, width) or not np.isfinite(vectors).all():
+        raise Invalid(f"Words are a matrix of one vector for each of the {n_classes} classes, of {width} numbers each.")
+    return Words(vectors)
 
 
 def _both(pool: ArrayLike, test: ArrayLike) -> NDArray[Any]:

@@ -31,6 +31,8 @@ class Snapshot:
 
     Attributes
     ----------
+    class_prompts : list of list of str
+        What each class is described by; nothing where its name does.
     labeled, targets : (l,) int
         Feature rows with a label, and its class index.
     open_rows, open_items : (m,) int
@@ -48,6 +50,7 @@ class Snapshot:
     settings: Settings
     class_ids: list[int]
     class_names: list[str]
+    class_prompts: list[list[str]]
     labeled: NDArray[np.int64]
     targets: NDArray[np.int64]
     open_rows: NDArray[np.int64]
@@ -111,6 +114,7 @@ def take_snapshot(workspace: Workspace, project_id: int, rows: int) -> Snapshot:
         settings,
         class_ids,
         [c.name for c in classes],
+        [c.prompts for c in classes],
         labeled,
         targets,
         open_rows,

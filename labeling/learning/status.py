@@ -45,6 +45,7 @@ class Live(BaseModel):
     ranked: float | None
     learning: bool
     message: str
+    words_only: bool = False  # whether the model knows nothing of its classes but the words for them
     schema_version: int = 1  # of the classes: it rises when one is added, renamed, moved, merged or retired
 
 
@@ -103,6 +104,7 @@ def live_status(session: Session, project_id: int) -> Live:
         ranked=ranking.created if ranking else None,
         learning=learning,
         message=_message(session, project_id, items),
+        words_only=model is not None and model.labels == 0,
         schema_version=session.get_one(Project, project_id).schema_version,
     )
 

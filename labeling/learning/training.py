@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import labeling
 from labeling import jobs
 from labeling.db.engine import reading, writing
 from labeling.db.schema import Job, JobState, ModelState, ModelVersion, QueueEntry, Ranking
-from labeling.features.encoding import open_features
+from labeling.features.encoding import ENCODERS, open_features
 from labeling.features.matrix import FeatureMatrix
+from labeling.features.pretrained import Unavailable
 from labeling.features.prior import View, current_prior, open_view
-from labeling.learning.assessment import assess, is_due
+from labeling.features.words import knows_words
+from labeling.learning.assessment import Fit, assess, is_due
 from labeling.learning.choice import Choice, choose
 from labeling.learning.head import PLAIN_STRENGTH, LinearHead, about_head, fit_head
 from labeling.learning.keywords import keywords_of
@@ -24,6 +27,14 @@ from labeling.learning.predictions import PoolPredictions, pool_predictions, pre
 from labeling.learning.ranking import Ranked, rank_pool
 from labeling.learning.snapshot import Snapshot, take_snapshot
 from labeling.learning.versions import live_model
+from labeling.learning.zero_shot import (
+    Words,
+    choose_with_words,
+    class_words,
+    fit_like,
+    texts_of,
+    zero_shot_head,
+)
 from labeling.workspace import Workspace
 
 MANY_NUMBERS = 10**7  # in a feature matrix: from here on more threads help
@@ -32,13 +43,15 @@ ORPHAN_SECONDS = 600  # a younger head may be another worker's, about to be publ
 
 @dataclass(frozen=True)
 class Fitted:
-    """A head, how it sees the features (None: as they are), and how it came about."""
+    """A head, how it sees the features (None: as they are), how it came about, and how to make others like it."""
 
     head: LinearHead
     view: View | None
     choice: Choice
     seed: int
     seconds: float
+    fit: Fit
+    zero_shot: LinearHead | None = None  # what the words for the classes say, in the same view
 
 
 def learn(workspace: Workspace, job: Job) -> None:
@@ -52,22 +65,24 @@ def learn(workspace: Workspace, job: Job) -> None:
         return
     snapshot = take_snapshot(workspace, job.project_id, matrix.rows)
     live = live_model(workspace, job.project_id)
-    hindrance = _hindrance(snapshot)
+    words, trouble = _words_of(matrix, snapshot)
+    hindrance = _hindrance(snapshot) if words is None else ""
     # On small matrices the threads of linear algebra cost more than they bring, most of all on a busy machine.
     with threadpool_limits(1):
-        fitted = None if hindrance else _fit(matrix, snapshot, live)
+        fitted = None if hindrance else _fit(matrix, snapshot, live, words)
     with threadpool_limits(1 if matrix.rows * matrix.width < MANY_NUMBERS else jobs.CORES):
         head, view = (fitted.head, fitted.view) if fitted else _last_good(workspace, live, snapshot, matrix)
         if head is None:
             view = _view_of(matrix, snapshot, Choice())
         features = matrix.array() if view is None else view.of(matrix)
-        ranked = rank_pool(features, snapshot, head, seed=snapshot.annotation_seq)
+        voters = [fitted.zero_shot] if fitted and fitted.zero_shot else []
+        ranked = rank_pool(features, snapshot, head, seed=snapshot.annotation_seq, voters=voters)
         beliefs = predict_pool(features, fitted.head, snapshot.class_ids, snapshot.open_rows) if fitted else None
         trust: dict[str, Any] = {}
         if fitted and beliefs and is_due(len(snapshot.targets), live.labels if live else 0):
-            trust = assess(features[snapshot.labeled], snapshot.targets, fitted.choice.strength, beliefs)
+            trust = assess(features[snapshot.labeled], snapshot.targets, fitted.fit, beliefs)
     used = live.id if fitted is None and head is not None and live is not None else None
-    _publish(workspace, job, snapshot, matrix, fitted, beliefs, trust, used, ranked, hindrance)
+    _publish(workspace, job, snapshot, matrix, fitted, beliefs, trust, used, ranked, f"{trouble} {hindrance}".strip())
     prune(workspace, job.project_id)
 
 
@@ -92,6 +107,19 @@ def _hindrance(snapshot: Snapshot) -> str:
     return ""
 
 
+def _words_of(matrix: FeatureMatrix, snapshot: Snapshot) -> tuple[Words | None, str]:
+    """The words for the classes, where the encoder knows words and the default head learns; or why there are none."""
+    if snapshot.settings.head != "default" or len(snapshot.class_ids) < 2 or not knows_words(matrix):
+        return None, ""
+    kind = ENCODERS[matrix.layout.encoder].kind
+    named = zip(snapshot.class_names, snapshot.class_prompts, strict=True)
+    texts = [texts_of(name, prompts, snapshot.settings.templates, kind) for name, prompts in named]
+    try:
+        return class_words(matrix, texts), ""
+    except Unavailable as error:
+        return None, str(error)
+
+
 def _last_good(
     workspace: Workspace, live: ModelVersion | None, snapshot: Snapshot, matrix: FeatureMatrix
 ) -> tuple[LinearHead | None, View | None]:
@@ -108,18 +136,26 @@ def _view_of(matrix: FeatureMatrix, snapshot: Snapshot, choice: Choice) -> View 
     return View(*current_prior(matrix), choice.power) if snapshot.settings.head == "default" else None
 
 
-def _fit(matrix: FeatureMatrix, snapshot: Snapshot, live: ModelVersion | None) -> Fitted:
+def _fit(matrix: FeatureMatrix, snapshot: Snapshot, live: ModelVersion | None, words: Words | None) -> Fitted:
     began = time.perf_counter()
     rows, targets, seed = np.asarray(matrix.array()[snapshot.labeled]), snapshot.targets, snapshot.annotation_seq
     if snapshot.settings.head == "logistic":
-        head = fit_head(rows, targets, strength=PLAIN_STRENGTH)
-        return Fitted(head, None, Choice(0.0, PLAIN_STRENGTH), seed, time.perf_counter() - began)
+        plain = partial(fit_head, strength=PLAIN_STRENGTH)
+        return Fitted(plain(rows, targets), None, Choice(0.0, PLAIN_STRENGTH), seed, time.perf_counter() - began, plain)
     seen_before = live is not None and live.feature_version == matrix.version  # of other features it says nothing
     before = Choice(**live.hyperparameters) if live is not None and seen_before else Choice()
     _, prior = current_prior(matrix)
-    choice = choose(lambda power: prior.see(rows, power), targets, before, seed=seed)
-    head = fit_head(prior.see(rows, choice.power), targets, strength=choice.strength)
-    return Fitted(head, _view_of(matrix, snapshot, choice), choice, seed, time.perf_counter() - began)
+    zero_shot = None
+    if words is None:
+        choice = choose(lambda power: prior.see(rows, power), targets, before, seed=seed)
+        fit: Fit = partial(fit_head, strength=choice.strength)
+    else:
+        choice = choose_with_words(words, prior, matrix.array(), snapshot.labeled, targets, before, seed=seed)
+        said = words.see(prior, choice.power)
+        fit, zero_shot = fit_like(choice, said), zero_shot_head(said)
+    head = fit(prior.see(rows, choice.power), targets)
+    view = _view_of(matrix, snapshot, choice)
+    return Fitted(head, view, choice, seed, time.perf_counter() - began, fit, zero_shot)
 
 
 def _publish(
@@ -190,12 +226,13 @@ def _new_version(
     session.exec(
         update(ModelVersion).where(mine, col(ModelVersion.state) == ModelState.LIVE).values(state=ModelState.RETIRED)
     )
-    newest = session.exec(select(func.max(ModelVersion.number)).where(mine)).one() or 0
+    newest = session.exec(select(func.max(ModelVersion.number)).where(mine)).one()
+    first = 1 if len(snapshot.targets) else 0  # version 0 is the one that no label went into
     version = ModelVersion(
         project_id=snapshot.project_id,
-        number=newest + 1,
+        number=first if newest is None else newest + 1,
         state=ModelState.LIVE,
-        encoder=matrix.layout.encoder,
+        encoder=":".join(filter(None, [matrix.layout.encoder, str(matrix.layout.parameters.get("spec", ""))])),
         feature_version=matrix.version,
         annotation_seq=snapshot.annotation_seq,
         annotation_hash=snapshot.annotation_hash,

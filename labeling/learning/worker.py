@@ -1,12 +1,14 @@
 """The background worker: its own process, started with the application or by `askwise worker`.
 
-It takes one job at a time from the database, and beside it one import, and one simulation, which runs in processes of
-its own: a new model must not wait for either. Killing the worker at any instant loses nothing: what it had not
-published was never visible, and the jobs it held are taken up again.
+It takes one job at a time from the database, and beside it one import, one simulation, which runs in processes of its
+own, and the words that somebody is looking for: a model must not wait for them, nor those words for a model. Killing
+the worker at any instant loses nothing: what it had not published was never visible, and the jobs it held are taken up
+again.
 """
 
 import gc
 import logging
+import math
 import os
 import socket
 import threading
@@ -25,7 +27,10 @@ from labeling import jobs
 from labeling.db.engine import writing
 from labeling.db.schema import Job, JobKind, Worker
 from labeling.errors import AskwiseError
-from labeling.features.encoding import encode_project
+from labeling.features.encoding import encode_project, open_features
+from labeling.features.matrix import FeatureMatrix
+from labeling.features.pretrained import Unavailable
+from labeling.features.words import embed_words
 from labeling.intake import inbox
 from labeling.intake.import_job import in_words, run_import
 from labeling.intake.near_duplicates import link_near_duplicates
@@ -36,13 +41,16 @@ from labeling.projects import count_items
 from labeling.workspace import Workspace
 from strategies import StrategyError
 
+GROWTH = 1.5  # of a pool that is being encoded, between two models of it
 POLL_SECONDS = 0.05
-POLL_ASIDE_SECONDS = 0.5
+POLL_ASIDE_SECONDS = 0.5  # people who asked for an import or a simulation are used to waiting
+POLL_WORDS_SECONDS = 0.1
 BEAT_SECONDS = 1.0
 TURN_SECONDS = 5.0  # a long encoding gives way to a waiting model after this long
 
-ASIDE = frozenset({JobKind.IMPORT, JobKind.SIMULATE})  # kinds of job that others do not wait for
-AT_ONCE = jobs.ALL - ASIDE
+# Kinds of job that others do not wait for, and how often each is looked for.
+ASIDE = {JobKind.IMPORT: POLL_ASIDE_SECONDS, JobKind.SIMULATE: POLL_ASIDE_SECONDS, JobKind.EMBED: POLL_WORDS_SECONDS}
+AT_ONCE = jobs.ALL - ASIDE.keys()
 
 log = logging.getLogger(__name__)
 
@@ -57,10 +65,9 @@ def run_worker(workspace: Workspace, stop: threading.Event) -> None:
     sweep_heads(workspace)
     inbox.sweep(workspace)
     with _Heart(workspace, stop=stop) as heart:
-        # They poll less often: people who asked for an import or a simulation are used to waiting.
         aside = [
-            threading.Thread(target=_take_turns, args=(workspace, heart, stop, {kind}, POLL_ASIDE_SECONDS))
-            for kind in ASIDE
+            threading.Thread(target=_take_turns, args=(workspace, heart, stop, {kind}, seconds))
+            for kind, seconds in ASIDE.items()
         ]
         for thread in aside:
             thread.start()
@@ -147,15 +154,38 @@ def _encode(workspace: Workspace, job: Job, progress: Progress) -> None:
     def over() -> bool:
         return time.monotonic() - began > TURN_SECONDS
 
-    matrix = encode_project(workspace, job.project_id, progress=progress, cancelled=over)
+    problem, before = "", open_features(workspace, job.project_id)
+    try:
+        matrix = encode_project(workspace, job.project_id, progress=progress, cancelled=over)
+    except Unavailable as error:
+        matrix, problem = open_features(workspace, job.project_id), str(error)
     rows = matrix.rows if matrix is not None else 0
+    live = open_features(workspace, job.project_id)
     linked = not over() and link_near_duplicates(workspace, job.project_id, progress=progress, cancelled=over)
     with writing(workspace.engine) as session:
         items = count_items(session, job.project_id)
-        jobs.finish(session, job, message=f"{rows:,} of {items:,} items have features.")
-        jobs.request(session, job.project_id, JobKind.TRAIN)
+        jobs.finish(session, job, message=f"{rows:,} of {items:,} items have features.", error=problem)
+        if rows >= items or _is_news(before, live):
+            jobs.request(session, job.project_id, JobKind.TRAIN)
         if rows < items or not linked:
             jobs.request(session, job.project_id, JobKind.ENCODE)
+
+
+def _is_news(before: FeatureMatrix | None, live: FeatureMatrix | None) -> bool:
+    """Whether a model should look at the pool again while it is still being encoded: at other features than before,
+    or at a pool that has grown past another step, each half as large again as the one below it.
+    """
+    if before is None or live is None or before.version != live.version:
+        return live is not None
+    return int(math.log(max(live.rows, 1), GROWTH)) > int(math.log(max(before.rows, 1), GROWTH))
+
+
+def _embed(workspace: Workspace, job: Job, _progress: Progress) -> None:
+    matrix = open_features(workspace, job.project_id)
+    if matrix is not None:
+        embed_words(matrix, job.payload.get("texts", []))
+    with writing(workspace.engine) as session:
+        jobs.finish(session, job, message="" if matrix else "Waiting for the first features.")
 
 
 def _train(workspace: Workspace, job: Job, _progress: Progress) -> None:
@@ -172,6 +202,7 @@ _PERFORM: dict[JobKind, Callable[[Workspace, Job, Progress], None]] = {
     JobKind.IMPORT: _import,
     JobKind.ENCODE: _encode,
     JobKind.TRAIN: _train,
+    JobKind.EMBED: _embed,
     JobKind.SIMULATE: _simulate,
 }
 

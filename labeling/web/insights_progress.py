@@ -80,6 +80,7 @@ def _figures(seen: Progress) -> None:
         version = "none yet" if live.model_version is None else f"v{live.model_version}"
         age = "" if live.ranked is None else f", {frame.ago(live.ranked)} old"
         about = "it takes two classes" if seen.learned is None else f"from {seen.learned:,} labels{age}"
+        about = f"from words alone{age}" if live.words_only else about
         _figure("Model", version, "learning now" if live.learning else about)
     if live.message:
         st.info(plain(live.message), icon=":material/info:")

@@ -1,5 +1,6 @@
 """From model versions in the database to what is told of a target."""
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +14,7 @@ from labeling.db.schema import ModelVersion
 from labeling.learning import insights, outlook
 from labeling.learning.assessment import GROWTH, KEY, assess, assessed, is_due
 from labeling.learning.forecast import BINS, FEWEST
+from labeling.learning.head import fit_head
 from labeling.learning.outlook import Outlook
 from labeling.learning.predictions import PoolPredictions
 from labeling.workspace import Workspace
@@ -42,7 +44,7 @@ def test_an_assessment_holds_every_label_out_once_and_counts_open_items_only() -
     targets = np.repeat([0, 1], 50)
     rows = rng.normal(size=(100, 2)) + 4 * targets[:, None]
     is_open = np.arange(30) < 20
-    kept = assess(rows, targets, 10.0, predictions(np.linspace(0.5, 1, 30), is_open))[KEY]
+    kept = assess(rows, targets, partial(fit_head, strength=10.0), predictions(np.linspace(0.5, 1, 30), is_open))[KEY]
     assert sum(kept["held"]) == 100
     assert 95 <= sum(kept["right"]) <= 100
     assert sum(kept["open"]) == 20
@@ -51,7 +53,7 @@ def test_an_assessment_holds_every_label_out_once_and_counts_open_items_only() -
 
 def test_many_labels_are_not_all_held_out() -> None:
     targets = np.arange(4000) % 2
-    kept = assess(targets[:, None] + np.zeros((4000, 1)), targets, 1.0, predictions(np.ones(1), np.ones(1, bool)))[KEY]
+    kept = assess(targets[:, None] + np.zeros((4000, 1)), targets, partial(fit_head, strength=1.0), predictions(np.ones(1), np.ones(1, bool)))[KEY]
     assert sum(kept["held"]) == sum(kept["right"]) == 800
 
 

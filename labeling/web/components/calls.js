@@ -17,19 +17,20 @@ class Failure extends Error {
   }
 }
 
-function call(url, body, { keepalive = false } = {}) {
+// `longest`: ms that it may take.
+function call(url, body, { keepalive = false, longest = LONGEST_CALL } = {}) {
   const headers = { "Content-Type": "application/json", "X-Askwise": "1" };
-  return exchange(url, { method: "POST", headers, body: JSON.stringify(body), keepalive });
+  return exchange(url, { method: "POST", headers, body: JSON.stringify(body), keepalive }, longest);
 }
 
 function lookUp(url) {
   return exchange(url, { method: "GET" });
 }
 
-async function exchange(url, options) {
+async function exchange(url, options, longest = LONGEST_CALL) {
   let response;
   try {
-    const signal = AbortSignal.timeout(LONGEST_CALL);
+    const signal = AbortSignal.timeout(longest);
     response = await fetch(url, { ...options, credentials: "same-origin", signal });
   } catch {
     throw new Failure(0, REACH);

@@ -1,4 +1,4 @@
-// The grid: a screen of items that the model believes are one class; mark the exceptions, confirm the rest.
+// The grid: a screen of items believed to be one class, or found; mark the exceptions, confirm the rest.
 // grid.py joins this file and those before it into one module.
 
 const HEARTBEAT = 20_000; // ms between renewals of the leases
@@ -6,25 +6,9 @@ const HIDDEN_FOR = 300_000; // ms after which a hidden tab lets its leases lapse
 const LOOK_AGAIN = 5_000; // ms until the server is asked again when it had nothing to give
 const NEWS_AFTER = 2_500; // ms after a screen: by then there is mostly a new model
 const FLUSH_FIRST = 2_000; // ms that answers of an earlier page may hold up the first screen
-const UNDO_PATIENCE = 4_000; // ms that an undo may keep the next screen waiting
 const LEAST_LOOK = 300; // ms: who confirms sooner has pressed twice
-const LONGEST_LOOK = 120_000; // ms that count for one screen: the rest is a pause
-const STEPS_BACK = 10;
 const SETTINGS = "askwise:grid"; // in localStorage: { size }
-const TAB = "askwise:grid-tab"; // in sessionStorage: the id that this tab's leases name
-
-// A hidden or closing tab leaves its id and takes it back when it is seen again, so that a reload finds its own leases,
-// and a duplicate of a visible tab does not take it for its own.
-const client = attempt(() => sessionStorage.getItem(TAB)) ?? newId();
-unpark();
-
-function unpark() {
-  attempt(() => sessionStorage.removeItem(TAB));
-}
-
-function park() {
-  attempt(() => sessionStorage.setItem(TAB, client));
-}
+const UNSAID = "Say what these are first: press a class's key, or mark some and press it for them alone.";
 
 // Leases given back by a grid that has just gone: the next one claims after that.
 let givenBack = Promise.resolve();
@@ -32,25 +16,23 @@ let givenBack = Promise.resolve();
 class Grid {
   #data;
   #leave;
-  #chosen = null; // the class that the person chose or goes on with; null: whichever has the most
+  #aim = MODEL; // what the person chose to see or goes on with
   #screen = null; // what is shown and may be confirmed
+  #held = null; // what is shown while something else is looked for
   #painted = null; // when it was really on screen; null: not yet
   #clock = 0; // the same, moved on by the time that the tab was hidden
   #turn = 0; // counts what was put on screen
   #number = 0; // of screens shown
   #presence;
-  #past = []; // what can be taken back, oldest first: { batch, events, screen }
-  #undos = new Map(); // batch -> step, while its undo is under way
-  #undoing = null; // the batch among them that the screen waits for
+  #past;
+  #growing = false; // more is being fetched for what is shown
   #busy = false; // a screen is being fetched to be shown
+  #reopen = false; // and another one after that
   #failure = null;
   #saved = 0;
-  #looks = []; // of the last screens: { answers, ms }
   #recent = []; // classes given lately, the last one first
   #patience = new Patience();
-  #timers = new Set();
   #beat;
-  #undoTimer = null;
   #lookTimer = null;
   #listening = new AbortController();
 
@@ -64,7 +46,9 @@ class Grid {
       choose: (classId) => this.choose(classId),
       resize: (size) => this.resize(size),
       recall: () => this.board.classes.recall(this.#recent),
-      retry: () => this.#open(),
+      find: (aim) => this.find(aim),
+      more: () => this.more(),
+      back: () => this.back(),
       leave: () => leave(),
     });
     this.outbox = new Outbox({
@@ -73,6 +57,7 @@ class Grid {
       settled: (entry, result) => this.#settled(entry, result),
       changed: () => this.#showSaving(),
     });
+    this.#past = new Past(this.outbox, { client, late: () => this.#late() });
     const size = attempt(() => JSON.parse(localStorage.getItem(SETTINGS)))?.size;
     const known = SCREEN_SIZES.includes(size) ? size : data.count;
     this.board.size.value = String(known);
@@ -109,10 +94,11 @@ class Grid {
   stop() {
     this.#listening.abort();
     clearInterval(this.#beat);
-    for (const timer of [...this.#timers, this.#undoTimer, this.#lookTimer]) clearTimeout(timer);
+    clearTimeout(this.#lookTimer);
+    this.#past.stop();
     this.outbox.farewell();
     this.outbox.stop();
-    givenBack = this.screens.stop(this.#screen);
+    givenBack = this.screens.stop(this.#screen ?? this.#held);
     this.board.root.remove();
   }
 
@@ -121,81 +107,144 @@ class Grid {
     const screen = this.#screen;
     if (!screen || this.#painted === null || event.timeStamp < this.#painted + LEAST_LOOK) return;
     const batch = newId();
-    const answers = screen.tiles.filter(({ mark }) => mark?.verdict !== "out");
+    const answers = screen.tiles.filter((tile) => answerOf(tile, screen));
+    if (screen.classId === null && !answers.length) return this.board.status.say(UNSAID);
     const took = Math.max(0, event.timeStamp - this.#clock);
     const seconds = Math.round(took / Math.max(1, answers.length)) / 1000;
-    const events = answers.map(({ claim, mark }) => {
-      const { verdict, class_id = null } = mark ?? { verdict: "label", class_id: screen.classId };
-      const { assignment_id, token } = claim;
+    const events = answers.map((tile) => {
+      const { verdict, class_id = null } = answerOf(tile, screen);
+      const { assignment_id, token } = tile.claim;
       const event_id = newId();
       this.outbox.addAnswer({ event_id, assignment_id, token, verdict, class_id, seconds, batch });
       return event_id;
     });
-    this.screens.setAside(screen.tiles.filter(({ mark }) => mark?.verdict === "out"));
-    this.#past = [...this.#past, { batch, events, screen }].slice(-STEPS_BACK);
-    this.#chosen = screen.classId;
-    this.#countLook(answers.length, took);
-    const said = this.#report(screen);
+    this.screens.setAside(screen.tiles.filter((tile) => !answerOf(tile, screen)), screen.aim);
+    this.#past.add({ batch, events, screen });
+    this.#aim = screen.aim;
+    this.board.showPace(answers.length, took);
+    this.board.look.show();
+    const said = this.board.reportOf(screen);
     this.board.showLast(said, true);
     this.#screen = null;
     this.#next(event.timeStamp, said);
-    this.#later(NEWS_AFTER, () => this.#renew());
+    setTimeout(() => this.#renew(), NEWS_AFTER);
   }
 
   get isOpen() {
     return this.#screen !== null;
   }
 
-  // Gives the marked tiles, or the one that the arrows are on, an answer of their own.
+  // Gives the marked tiles, or the one that the arrows are on, an answer of their own. Where it is not said yet what a
+  // screen is, a class is for all of it, or for those that are marked.
   give(mark) {
+    const { tiles } = this.board;
     if (!this.#screen) return;
-    const confirmed = mark.verdict === "label" && mark.class_id === this.#screen.classId;
-    if (mark.verdict === "label") {
-      this.#recent = [mark.class_id, ...this.#recent.filter((id) => id !== mark.class_id)].slice(0, 8);
-    }
-    this.board.tiles.mark(confirmed ? null : mark);
+    if (mark.verdict !== "label") return tiles.mark(mark);
+    this.#recent = [mark.class_id, ...this.#recent.filter((id) => id !== mark.class_id)].slice(0, 8);
+    if (this.#screen.classId !== null) return tiles.mark(mark.class_id === this.#screen.classId ? null : mark);
+    if (!tiles.fill(mark)) this.#call(mark.class_id);
   }
 
+  // What was found is of this class; or another class of the model's is to be seen.
   choose(classId) {
-    this.#chosen = classId;
-    this.#drop();
     this.board.believed.blur();
-    this.#open();
+    if (this.#screen && isFound(this.#screen.aim)) this.#call(classId);
+    else this.#start({ classId });
+  }
+
+  // Looks for something. What is shown stays until it is there, and stays where it is not.
+  async find(aim) {
+    if (this.#past.isAwaited || this.#stopped) return;
+    this.#held = this.#screen ?? this.#held;
+    this.#screen = null;
+    const turn = (this.#turn += 1);
+    clearTimeout(this.#lookTimer);
+    this.screens.setAside([]);
+    if (this.#held) this.board.showScreen(this.#held, { locked: LOOKING });
+    else this.board.showWaiting();
+    this.board.look.show(LOOKING, true);
+    try {
+      const screen = await this.screens.open(aim, this.#held);
+      if (this.#stopped) return;
+      if (turn !== this.#turn) return this.screens.giveUp(screen);
+      this.#held = null;
+      this.#showLive();
+      if (!screen.tiles.length) {
+        this.board.look.show(screen.why);
+        return this.#open();
+      }
+      this.#aim = aim;
+      this.board.look.settle(aim);
+      this.#show(screen);
+    } catch (failure) {
+      if (!(failure instanceof Failure)) throw failure;
+      if (this.#stopped || turn !== this.#turn) return;
+      this.board.look.show(failure.message);
+      const shown = this.#held;
+      this.#held = null;
+      if (shown) this.#show(shown);
+      else this.#open();
+    }
+  }
+
+  // More of what was found, below what there is.
+  async more() {
+    const screen = this.#screen;
+    if (!screen || this.#growing) return;
+    this.#growing = true;
+    this.board.look.show(LOOKING, true);
+    try {
+      const more = (await this.screens.take(screen.aim)) ?? (await this.screens.open(screen.aim));
+      if (this.#stopped) return;
+      if (screen !== this.#screen) return this.screens.giveUp(more);
+      const at = screen.tiles.length;
+      screen.tiles.push(...more.tiles);
+      this.board.look.show(more.why);
+      if (!more.tiles.length) return;
+      this.board.showScreen(screen, { at });
+      this.screens.prepare(screen.aim);
+    } catch (failure) {
+      if (!(failure instanceof Failure)) throw failure;
+      this.board.look.show(failure.message);
+    } finally {
+      this.#growing = false;
+    }
+  }
+
+  // From what was found to what the model believes.
+  back() {
+    this.board.look.settle(MODEL);
+    this.#start(MODEL);
   }
 
   resize(size) {
     this.screens.size = size;
     attempt(() => localStorage.setItem(SETTINGS, JSON.stringify({ size })));
     this.board.size.blur();
-    this.#chosen = this.#screen?.classId ?? this.#chosen;
-    this.#drop();
-    this.#open();
+    this.#start(this.#screen?.aim ?? this.#aim);
   }
 
   // Takes the last screen back whole and puts it before the person again, its marks as they were.
   undo() {
-    if (this.#undoing) return;
+    if (this.#past.isAwaited || this.#held) return;
     const step = this.#past.pop();
     if (!step) return this.board.status.say("There is no screen to take back.");
-    this.board.showLast("", this.#past.length > 0);
+    this.board.showLast("", this.#past.any);
     const shown = this.#screen;
     this.#screen = null;
     this.#turn += 1;
     if (shown) this.screens.putNext(shown);
-    if (step.events.every((event) => this.outbox.withdraw(event))) {
-      const answered = step.screen.tiles.filter(({ mark }) => mark?.verdict !== "out");
+    if (this.#past.withdraw(step)) {
+      const answered = step.screen.tiles.filter((tile) => answerOf(tile, step.screen));
       return this.#again(step, answered.map(({ claim }) => claim));
     }
-    this.#undoing = step.batch;
-    this.#undos.set(step.batch, step);
-    this.outbox.addUndo(step.batch, { event_id: newId(), client }, { whole: true });
-    this.board.showScreen(step.screen, { locked: true });
+    this.board.showScreen(step.screen, { locked: "Taking your screen back…" });
     this.outbox.flush();
-    this.#undoTimer = setTimeout(() => {
-      this.#undoing = null;
-      this.board.status.say("That screen will be taken back as soon as the server can be reached.");
-      this.#next();
-    }, UNDO_PATIENCE);
+  }
+
+  #late() {
+    this.board.status.say("That screen will be taken back as soon as the server can be reached.");
+    this.#next();
   }
 
   async #begin() {
@@ -203,31 +252,51 @@ class Grid {
     this.outbox.adopt();
     const limit = new Promise((resolve) => setTimeout(resolve, FLUSH_FIRST));
     await Promise.race([Promise.all([this.outbox.flush(), givenBack]), limit]);
+    const { look } = this.#data;
+    if (!look) return this.#open();
+    if (look.assignment_id) this.screens.giveUp({ tiles: [{ claim: look }] });
+    this.find({ itemId: look.item_id, name: look.name });
+  }
+
+  #start(aim) {
+    this.#aim = aim;
+    this.#drop();
     this.#open();
+  }
+
+  // Says what all of a screen is.
+  #call(classId) {
+    this.#screen.classId = classId;
+    this.board.showClass();
+    this.board.status.announce(`All as ${this.board.classes.nameOf(classId)}.`);
   }
 
   // Fetches a screen to show.
   async #open() {
-    if (this.#busy || this.#stopped) return;
-    this.#busy = true;
+    if (this.#stopped) return;
+    if (this.#busy) return void (this.#reopen = true);
     clearTimeout(this.#lookTimer);
+    if (!isFound(this.#aim) && !this.#data.show_suggestion) return this.board.showHidden();
+    this.#busy = true;
     this.board.showWaiting();
     const turn = (this.#turn += 1);
     try {
-      const screen = await this.screens.open(this.#chosen);
+      const screen = await this.screens.open(this.#aim);
       this.#failure = null;
       this.#patience.reset();
       this.#busy = false;
       if (this.#stopped) return;
       this.#showLive();
-      if (turn !== this.#turn) return this.screens.giveUp(screen);
+      if (turn !== this.#turn) return this.#superseded(screen);
       if (screen.tiles.length) this.#show(screen);
-      else this.#idle(screen);
+      else this.board.showDone(screen, this.#aim);
+      if (!screen.tiles.length && screen.modelVersion === null && !isFound(screen.aim)) this.#lookAgain(LOOK_AGAIN);
     } catch (failure) {
       if (!(failure instanceof Failure)) throw failure;
       this.#failure = failure;
       this.#busy = false;
       if (this.#stopped) return;
+      if (turn !== this.#turn) return this.#superseded(null);
       const again = ["Look again", () => this.#open()];
       if (failure.final) return this.board.showEmpty("No screens here", failure.message, ["One by one", this.#leave], again);
       this.board.showEmpty("Waiting for the server", `${failure.message} Askwise keeps trying.`, again);
@@ -236,10 +305,18 @@ class Grid {
     this.#showSaving();
   }
 
+  // Something else was asked for meanwhile.
+  #superseded(screen) {
+    this.screens.giveUp(screen);
+    const reopen = this.#reopen;
+    this.#reopen = false;
+    if (reopen && !this.#screen && !this.#held) this.#open();
+  }
+
   async #next(pressedAt = null, said = "") {
     const turn = (this.#turn += 1);
     if (!this.screens.next) this.board.showWaiting();
-    const screen = await this.screens.take(this.#chosen);
+    const screen = await this.screens.take(this.#aim);
     if (this.#stopped) return;
     if (turn !== this.#turn) return this.screens.giveUp(screen);
     if (screen?.tiles.length) return this.#show(screen, pressedAt, said);
@@ -253,37 +330,19 @@ class Grid {
     this.#painted = null;
     this.board.showScreen(screen);
     const name = this.board.classes.nameOf(screen.classId);
-    this.board.status.announce(`${said} ${screen.tiles.length} items that may be ${name}.`.trim());
+    const what = isFound(screen.aim) ? `nearest to ${screen.like}` : `that may be ${name}`;
+    this.board.status.announce(`${said} ${screen.tiles.length} items ${what}.`.trim());
     whenPainted((now) => {
       if (turn !== this.#turn) return;
       this.#painted = this.#clock = now;
       this.#number += 1;
       const items = screen.tiles.map(({ claim }) => claim.item.id);
-      const detail = { number: this.#number, items, class_id: screen.classId, pressed: pressedAt, painted: now };
+      const { classId: class_id, like } = screen;
+      const detail = { number: this.#number, items, class_id, like, pressed: pressedAt, painted: now };
       document.dispatchEvent(new CustomEvent("askwise:screen", { detail }));
       this.outbox.flush();
-      this.screens.prepare(screen.classId);
+      this.screens.prepare(screen.aim);
     });
-  }
-
-  // Nothing of this class: say why, and what to do next.
-  #idle({ modelVersion, believed, why }) {
-    const oneByOne = ["Label one by one", () => this.#leave()];
-    if (modelVersion === null) {
-      this.#lookAgain(LOOK_AGAIN);
-      return this.board.showEmpty("The model has nothing to say yet", why, oneByOne);
-    }
-    const others = believed.filter(({ class_id }) => class_id !== this.#chosen).sort((a, b) => b.items - a.items);
-    const best = others.find(({ class_id }) => this.board.classes.nameOf(class_id) !== undefined);
-    const name = this.board.classes.nameOf(this.#chosen);
-    if (this.#chosen !== null && best) {
-      const on = `Go on with “${this.board.classes.nameOf(best.class_id)}” (${number.format(best.items)})`;
-      const sentence = `No other item that is open to you looks like “${name}” now.`;
-      return this.board.showEmpty(`“${name}” is done`, sentence, [on, () => this.choose(best.class_id)], oneByOne);
-    }
-    const again = ["Look again", () => this.choose(null)];
-    const sentence = "No item that is open to you is left for a screen. What was left out is asked one by one.";
-    this.board.showEmpty("All screens are done", sentence, oneByOne, again);
   }
 
   #lookAgain(wait) {
@@ -295,8 +354,8 @@ class Grid {
   }
 
   #drop() {
-    this.screens.giveUp(this.#screen);
-    this.#screen = null;
+    this.screens.giveUp(this.#screen ?? this.#held);
+    this.#screen = this.#held = null;
     this.#turn += 1;
   }
 
@@ -308,13 +367,7 @@ class Grid {
   }
 
   #undone(entry, result) {
-    const step = this.#undos.get(entry.undoes);
-    const awaited = this.#undoing === entry.undoes;
-    this.#undos.delete(entry.undoes);
-    if (awaited) {
-      this.#undoing = null;
-      clearTimeout(this.#undoTimer);
-    }
+    const { step, awaited } = this.#past.settle(entry.undoes);
     if (result.status === "refused") {
       this.board.status.say(`That screen could not be taken back. ${result.why}`);
       return awaited && this.#next();
@@ -327,19 +380,22 @@ class Grid {
 
   // The screen of a step, under its old or new leases.
   #again(step, claims) {
-    if (this.#screen) this.screens.putNext(this.#screen);
+    const shown = this.#screen ?? this.#held;
+    if (shown) this.screens.putNext(shown);
+    this.#held = null;
     // Of what was left out, that of the last screen is still on lease; the rest comes again by itself.
-    const out = this.screens.takeBack(step.screen.tiles.filter(({ mark }) => mark?.verdict === "out"));
+    const out = this.screens.takeBack(step.screen.tiles.filter((tile) => !answerOf(tile, step.screen)));
     const again = new Map([...claims, ...out].map((claim) => [claim.item.id, claim]));
     const tiles = step.screen.tiles.filter(({ claim }) => again.has(claim.item.id));
-    this.#chosen = step.screen.classId;
+    this.#aim = step.screen.aim;
+    this.board.look.settle(this.#aim);
     const screen = { ...step.screen, tiles: tiles.map((tile) => ({ ...tile, claim: again.get(tile.claim.item.id) })) };
     this.#show(screen, null, "Your screen was taken back.");
-    this.board.showLast("Taken back: nothing of this screen is saved.", this.#past.length > 0);
+    this.board.showLast("Taken back: nothing of this screen is saved.", this.#past.any);
   }
 
   async #renew() {
-    if (this.#presence.hiddenFor > HIDDEN_FOR) return;
+    if (this.#stopped || this.#presence.hiddenFor > HIDDEN_FOR) return;
     try {
       const lost = new Set(await this.screens.renew([...leasesOf(this.#screen), ...this.outbox.assignments]));
       if (this.#stopped) return;
@@ -366,7 +422,7 @@ class Grid {
   #news(live) {
     this.screens.hear(live);
     this.#showLive();
-    if (this.#screen) this.screens.prepare(this.#screen.classId);
+    if (this.#screen) this.screens.prepare(this.#screen.aim);
     if (live?.schema_version > this.#data.schema_version) this.#refreshClasses();
   }
 
@@ -388,9 +444,13 @@ class Grid {
 
   #take(data) {
     this.#data = { ...data };
-    this.board.showProject({ classes: data.classes, guidelines: data.project.guidelines, recent: this.#recent });
+    const { classes, project, show_suggestion: suggestions } = data;
+    this.board.showProject({ classes, guidelines: project.guidelines, recent: this.#recent, suggestions });
     if (!this.#screen) return;
-    if (this.board.classes.nameOf(this.#screen.classId) === undefined) return this.choose(null);
+    const { aim, classId } = this.#screen;
+    const gone = classId !== null && this.board.classes.nameOf(classId) === undefined;
+    if (gone && !isFound(aim)) return this.#start(MODEL);
+    if (gone) this.#screen.classId = null;
     this.board.showScreen(this.#screen);
   }
 
@@ -401,32 +461,6 @@ class Grid {
   #showSaving() {
     const failure = this.outbox?.failure ?? (this.#screen ? this.#failure : null);
     this.board.status.showSaving({ saved: this.#saved, unsaved: this.outbox?.entries.length ?? 0, trouble: failure?.message ?? "" });
-  }
-
-  // In words: what became of a screen.
-  #report({ classId, tiles }) {
-    const name = this.board.classes.nameOf(classId);
-    const marks = tiles.map(({ mark }) => mark).filter(Boolean);
-    const out = marks.filter(({ verdict }) => verdict === "out").length;
-    const others = marks.length - out;
-    const parts = [`Confirmed ${number.format(tiles.length - marks.length)} as “${name}”`];
-    if (others) parts.push(`${number.format(others)} answered otherwise`);
-    if (out) parts.push(`${number.format(out)} left for later`);
-    return `${parts.join(", ")}.`;
-  }
-
-  #countLook(answers, ms) {
-    this.#looks = [...this.#looks, { answers, ms: Math.min(LONGEST_LOOK, ms) }].slice(-5);
-    const total = this.#looks.reduce((sum, look) => ({ answers: sum.answers + look.answers, ms: sum.ms + look.ms }));
-    this.board.status.showSpeed(total.ms ? Math.round((60_000 * total.answers) / total.ms) : null);
-  }
-
-  #later(wait, action) {
-    const timer = setTimeout(() => {
-      this.#timers.delete(timer);
-      action();
-    }, wait);
-    this.#timers.add(timer);
   }
 
   get #stopped() {
@@ -443,7 +477,7 @@ class Grid {
   #away() {
     park();
     this.outbox.farewell();
-    this.screens.giveBack(this.#screen);
+    this.screens.giveBack(this.#screen ?? this.#held);
   }
 }
 

@@ -12,6 +12,7 @@ const KEYS = {
     [".", "Write a note"],
     ["!", "Flag for a second look"],
     ["/", "Find a class, where there are many"],
+    ["*", "Find items like this one, in the grid"],
     ["?", "This page of help"],
   ],
   "Texts and rows": [

@@ -24,6 +24,7 @@ function actionFor(event, labeller) {
   const command = COMMAND_KEYS[event.key];
   if (command) return once(event, () => labeller.command(command, event));
   if (event.key === "Enter") return once(event, () => labeller.accept(event));
+  if (event.key === "*") return once(event, () => labeller.findLike());
   // Where digits need Shift (a French keyboard), the key in the digit's place will do.
   const digit = event.shiftKey || third ? null : /^(?:Digit|Numpad)(\d)$/.exec(event.code)?.[1];
   const classId = view.classes.of(event.key.toLowerCase()) ?? view.classes.of(digit);

@@ -13,6 +13,7 @@ let givenBack = Promise.resolve();
 
 class Labeller {
   #given; // what the page handed over last
+  #find;
   #data; // the same with the classes as they are now
   #refreshing = null; // the classes are being fetched
   #current = null; // the item on screen that may be answered
@@ -31,8 +32,10 @@ class Labeller {
   #undoTimer = null;
   #listening = new AbortController();
 
-  constructor(root, data) {
+  // find({ item_id, name, assignment_id }): leaves for items like that one
+  constructor(root, data, find) {
     const { api, project, batch } = data;
+    this.#find = find;
     this.scope = `${data.person ?? ""}:${project.id}`;
     this.#past = tab.past[this.scope] ??= [];
     this.view = new View(root, {
@@ -42,6 +45,7 @@ class Labeller {
         accept: (event) => this.accept(event),
         command: (name, event) => this.command(name, event),
         find: () => this.view.classes.recall(this.#recent()),
+        like: () => this.findLike(),
         retry: () => this.retry(),
       },
     });
@@ -132,6 +136,11 @@ class Labeller {
   accept(event) {
     const suggested = this.#current && this.#suggestion(this.#current);
     if (suggested) this.answer("label", suggested.class_id, event);
+  }
+
+  findLike() {
+    const claim = this.#current?.claim;
+    if (claim) this.#find({ item_id: claim.item.id, name: claim.item.external_id, assignment_id: claim.assignment_id });
   }
 
   command(name, event) {
@@ -412,14 +421,14 @@ function earlierOf({ verdict, class_id }) {
 const labellers = new WeakMap(); // parentElement -> Labeller
 
 // Streamlit calls this on every change of the data or the theme, and what it returned last when the component goes.
-export default function ({ data, parentElement }) {
+export default function ({ data, parentElement, setTriggerValue }) {
   let labeller = labellers.get(parentElement);
   if (labeller && !labeller.isOf(data)) {
     labeller.stop();
     labeller = null;
   }
   if (labeller) labeller.update(data);
-  else labellers.set(parentElement, new Labeller(parentElement, data));
+  else labellers.set(parentElement, new Labeller(parentElement, data, (item) => setTriggerValue("find", item)));
   return () => {
     labellers.get(parentElement)?.stop();
     labellers.delete(parentElement);

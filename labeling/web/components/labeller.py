@@ -1,6 +1,6 @@
 """The labeller: one item, one press, the next item. The Label page's one component; it talks to the API by itself."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ def joined(names: tuple[str, ...]) -> str:
 _mount = st.components.v2.component("askwise_labeller", js=joined(_SCRIPTS), css=joined(_STYLES))
 
 
-def labeller(project: Mapping[str, Any], *, key: str) -> None:
+def labeller(project: Mapping[str, Any], *, key: str, on_find: Callable[[], None] = lambda: None) -> None:
     """Show the labeller of one project.
 
     Parameters
@@ -35,8 +35,11 @@ def labeller(project: Mapping[str, Any], *, key: str) -> None:
         ``person`` (the acting user's id: answers not yet saved are sent only as the person who gave them).
     key : str
         Streamlit's element key.
+    on_find : Callable
+        Called when the person wants items like the one on screen, which is then ``find`` in the session's state under
+        ``key``: its ``item_id``, ``name`` and ``assignment_id``.
     """
-    _mount(key=key, data=as_data(project))
+    _mount(key=key, data=as_data(project), on_find_change=on_find)
 
 
 def as_data(project: Mapping[str, Any]) -> dict[str, Any]:

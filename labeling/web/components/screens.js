@@ -1,17 +1,33 @@
 // Screens of items on lease for this tab: the one to show, and the next with its pictures already decoded. One is
-//   { classId, tiles, modelVersion, believed: [{ class_id, items }], why }
-// and a tile { claim, image, broken, mark }. The mark is null for what is to be confirmed, else an answer of its own,
+//   { aim, classId, tiles, modelVersion, believed: [{ class_id, items }], like, why }
+// where `aim` is what it is for (see find.js), `classId` what its tiles are confirmed as (null: that is not said yet) and
+// `like` the words for what was looked for; and a tile { claim, image, broken, mark }. The mark is null for what is to be confirmed, else an answer of its own,
 //   { verdict: "label" | "skip" | "unsure" | "out", class_id }     out = not of this class, left for later
 
 const PICTURE_TRIES = 3;
+const LONGEST_LOOK_UP = 40_000; // ms: words that are new are embedded first, and what does that may have to be loaded
+const TAB = "askwise:grid-tab"; // in sessionStorage: the id that this tab's leases name
 const THUMBNAILS = [64, 128, 256, 512]; // pixels: what the server keeps
+
+// A hidden or closing tab leaves its id and takes it back when it is seen again, so that a reload finds its own leases,
+// and a duplicate of a visible tab does not take it for its own.
+const client = attempt(() => sessionStorage.getItem(TAB)) ?? newId();
+unpark();
+
+function unpark() {
+  attempt(() => sessionStorage.removeItem(TAB));
+}
+
+function park() {
+  attempt(() => sessionStorage.setItem(TAB, client));
+}
 
 class Screens {
   #url;
   #client;
   #on;
   #size;
-  #left = new Set(); // items left out of screens: not wanted again
+  #left = new Map(); // items left out of screens -> what those were for: not wanted again
   #aside = []; // tiles left out of the last screen: still on lease, for who takes that screen back
   #release = new Set(); // leases to give back with the next call
   #preparing = null; // the next screen is being fetched
@@ -32,24 +48,24 @@ class Screens {
     this.#size = size;
   }
 
-  // The screen of a class; of the one with the most open items where that is null.
-  async open(classId) {
+  // A screen for this; the leases of the one before are given back in the same step.
+  async open(aim, before = null) {
     await this.#preparing;
     this.putNext(null);
-    return this.#post(classId);
+    return this.#post(aim, before);
   }
 
   // Gets the next screen ready; where there is one already, a newer model's instead.
-  prepare(classId) {
+  prepare(aim) {
     const old = this.next;
     if (this.#preparing || this.#stopped || (old && !this.#isStale(old))) return;
-    this.#preparing = this.#exchange(old, classId).finally(() => (this.#preparing = null));
+    this.#preparing = this.#exchange(old, aim).finally(() => (this.#preparing = null));
   }
 
-  // The next screen, once it has come, if it is of this class.
-  async take(classId) {
+  // The next screen, once it has come, if it is for this.
+  async take(aim) {
     if (!this.next) await this.#preparing;
-    const screen = this.next?.classId === classId ? this.next : null;
+    const screen = sameAim(this.next?.aim, aim) ? this.next : null;
     if (screen) this.next = null;
     return screen;
   }
@@ -64,10 +80,10 @@ class Screens {
   }
 
   // Tiles left out of a screen that is done; those of the screen before are given back.
-  setAside(tiles) {
+  setAside(tiles, aim = null) {
     for (const tile of this.#aside) this.#release.add(tile.claim.assignment_id);
     this.#aside = tiles;
-    for (const tile of tiles) this.#left.add(tile.claim.item.id);
+    for (const tile of tiles) this.#left.set(tile.claim.item.id, aim);
   }
 
   // Of the tiles that were left out of a screen, the claims of those that are still on lease.
@@ -118,10 +134,10 @@ class Screens {
     return (this.live?.model_version ?? 0) > screen.modelVersion;
   }
 
-  async #exchange(old, classId) {
+  async #exchange(old, aim) {
     this.putNext(null);
     try {
-      const screen = await this.#post(classId);
+      const screen = await this.#post(aim);
       // Somebody may have taken a screen back meanwhile: the one that it replaced comes next.
       if (this.next) this.giveUp(screen);
       else this.next = screen;
@@ -134,21 +150,30 @@ class Screens {
     if (!this.#stopped) this.#on.changed();
   }
 
-  async #post(classId) {
-    const release = [...this.#release];
-    const reply = await call(`${this.#url}/screens`, {
-      class_id: classId,
+  async #post(aim, before = null) {
+    const { classId, text, itemId } = aim;
+    const found = isFound(aim);
+    const release = [...this.#release, ...leasesOf(before)];
+    // What is left out of one search may be what another is for.
+    const left = [...this.#left].filter(([, of]) => !found || sameAim(of, aim));
+    const body = {
+      ...(found ? { text, item_id: itemId } : { class_id: classId }),
       count: this.#size,
       client: this.#client,
       resume: this.#resume,
       release,
-      without: [...this.#left],
-    });
+      without: left.map(([item]) => item),
+    };
+    const reply = found
+      ? await call(`${this.#url}/find`, body, { longest: LONGEST_LOOK_UP })
+      : await call(`${this.#url}/screens`, body);
     this.#resume = false;
     for (const id of release) this.#release.delete(id);
     this.hear(reply.live);
-    const { claims, class_id, believed, model_version: modelVersion, why } = reply;
-    const screen = { classId: class_id, believed, modelVersion, why, tiles: await this.tilesOf(claims) };
+    const { claims, class_id, believed, model_version: modelVersion, like, why } = reply;
+    const of = found ? aim : { classId: class_id };
+    const tiles = await this.tilesOf(claims);
+    const screen = { aim: of, classId: class_id, believed, modelVersion, like, why, tiles };
     if (this.#stopped) this.giveBack(screen);
     return screen;
   }

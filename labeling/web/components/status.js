@@ -32,7 +32,8 @@ class Status {
     this.bar.style.width = `${items ? Math.min(100, (100 * labels) / items) : 0}%`;
     this.progress.setAttribute("aria-valuenow", String(labels));
     this.progress.setAttribute("aria-valuemax", String(items));
-    const parts = [live.model_version === null ? "No model yet" : `Model ${live.model_version}`];
+    const model = `Model ${live.model_version}${live.words_only ? ", from words" : ""}`;
+    const parts = [live.model_version === null ? "No model yet" : model];
     if (live.accuracy !== null) {
       parts.push(`${percent(live.accuracy)} right on ${number.format(live.accuracy_on)} checked`);
     }

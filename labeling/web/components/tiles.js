@@ -16,7 +16,7 @@ class Tiles {
   #columns = 1;
   #describe;
 
-  // on: { marked() }; describe(mark) -> the words for a mark
+  // on: { marked(), like(claim) }; describe(mark) -> the words for a mark
   constructor({ on, describe }) {
     this.#on = on;
     this.#describe = describe;
@@ -28,14 +28,20 @@ class Tiles {
     new ResizeObserver(() => this.#fit()).observe(this.root);
   }
 
-  show(screen, label) {
+  // `at`: the tile that the arrows start from.
+  show(screen, label, at = 0) {
     this.#tiles = screen?.tiles ?? [];
     this.#nodes = this.#tiles.map((tile) => this.#node(tile));
-    this.#at = 0;
+    this.#at = Math.max(0, Math.min(at, this.#tiles.length - 1));
     this.#picked = new Set();
     this.root.setAttribute("aria-label", label);
     this.#columns = 0;
     this.#fit();
+    this.redraw();
+  }
+
+  // The marks in words that may have changed.
+  redraw() {
     this.#tiles.forEach((_, at) => this.#draw(at));
   }
 
@@ -51,6 +57,23 @@ class Tiles {
     const picked = this.#picked.size ? this.#picked : new Set([this.#at]);
     for (const at of picked) this.#set(at, mark);
     this.#on.marked();
+  }
+
+  // Gives an answer to all that are marked and have none; false: there are none.
+  fill(mark) {
+    const open = [...this.#tiles.keys()].filter((at) => {
+      const { mark: given, broken } = this.#tiles[at];
+      return given?.verdict === "out" && !broken;
+    });
+    for (const at of open) this.#set(at, mark);
+    if (open.length) this.#on.marked();
+    return open.length > 0;
+  }
+
+  // Looks for others like the tile that the arrows are on.
+  like() {
+    const tile = this.#tiles[this.#at];
+    if (tile) this.#on.like(tile.claim);
   }
 
   toggle() {
@@ -82,6 +105,9 @@ class Tiles {
   #node(tile) {
     const node = make("div", { class: "tile", role: "gridcell", tabindex: "-1", "data-item": tile.claim.item.id });
     node.append(...face(tile), make("span", { class: "verdict", "aria-hidden": "true" }));
+    const like = { class: "like", type: "button", tabindex: "-1", title: "Find like this   *" };
+    const label = `Find like ${tile.claim.item.external_id}`;
+    node.append(make("button", { ...like, "aria-label": label, onclick: () => this.#on.like(tile.claim) }, "≈"));
     node.title = hint(tile.claim.item);
     return node;
   }
@@ -130,11 +156,12 @@ class Tiles {
 
   #pick(at) {
     this.#picked = new Set([at]);
-    this.#tiles.forEach((_, each) => this.#draw(each));
+    this.redraw();
   }
 
+  // -1: of none, or of what does something else on it.
   #placeOf(event) {
-    return this.#nodes.indexOf(event.target.closest?.(".tile"));
+    return event.target.closest?.(".like") ? -1 : this.#nodes.indexOf(event.target.closest?.(".tile"));
   }
 
   // Fingers scroll; only their taps mark.

@@ -15,7 +15,7 @@ class View {
   #letters = 1;
   #scrolled = false; // the frame: asking it would lay out the page before the next item is on it
 
-  // on: { answer(verdict, class id, event), accept(event), command(name, event), find(), retry() }
+  // on: { answer(verdict, class id, event), accept(event), command(name, event), find(), like(), retry() }
   constructor(root, { api, on }) {
     this.#on = on;
     this.status = new Status();
@@ -27,6 +27,9 @@ class View {
     this.meaning = make("span", { class: "mark-meaning" });
     this.reader = this.#readingTools();
     this.caption = make("div", { class: "caption" });
+    this.likeThis = make("button", { class: "ask like-this", type: "button", onclick: () => on.like() }, "Find like this");
+    this.likeThis.setAttribute("aria-keyshortcuts", "*");
+    this.likeThis.append(cap("*"));
     const parts = [this.frame, this.viewer.tools, this.reader, this.caption];
     const stage = make("section", { class: "stage", "aria-label": "Item to label" }, ...parts);
 
@@ -106,6 +109,7 @@ class View {
     const reason = locked ? ["Taking your answer back…"] : why ? [make("span", {}, "Why this one: "), why] : [];
     this.caption.replaceChildren(
       make("span", { class: "why" }, ...reason),
+      ...(locked ? [] : [this.likeThis]),
       make("span", { class: "external", title: item.external_id }, item.external_id),
     );
     this.root.classList.toggle("locked", locked);

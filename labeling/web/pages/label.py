@@ -15,13 +15,8 @@ with bar:
 _VIEWS = {"single": frame.quiet_choice("One by one"), "grid": frame.quiet_choice("Grid")}
 
 
-def _by_screens(suggestions: str) -> bool:
-    """Whether the person labels whole screens, which the address says and the session remembers.
-
-    A project that hides the model's guesses has none.
-    """
-    if suggestions == "hide":
-        return False
+def _by_screens() -> bool:
+    """Whether the person labels whole screens, which the address says and the session remembers."""
     if "view" not in st.session_state:
         st.session_state["view"] = "grid" if st.query_params.get("view") == "grid" else "single"
     with bar:
@@ -38,6 +33,11 @@ def _by_screens(suggestions: str) -> bool:
 
 def _one_by_one() -> None:
     st.session_state["view"] = "single"
+
+
+def _find_like() -> None:
+    st.session_state["view"] = "grid"
+    st.session_state[f"look-{project.id}"] = st.session_state[f"labeller-{project.id}"].find
 
 
 @st.fragment(run_every="1s")
@@ -89,7 +89,8 @@ shown = {
     "person": current.actor(),
 }
 
-if _by_screens(detail.settings.suggestions):
-    grid(shown, key=f"grid-{project.id}", on_leave=_one_by_one)
+if _by_screens():
+    grid({**shown, "look": st.session_state.get(f"look-{project.id}")}, key=f"grid-{project.id}", on_leave=_one_by_one)
 else:
-    labeller(shown, key=f"labeller-{project.id}")
+    st.session_state.pop(f"look-{project.id}", None)
+    labeller(shown, key=f"labeller-{project.id}", on_find=_find_like)

@@ -99,7 +99,8 @@ def card(project: ProjectSummary) -> None:
         st.caption("No items yet. Import images, texts or a table to begin.")
     with st.container(horizontal=True, gap="large"):
         st.metric("Classes", project.class_count, width="content")
-        st.metric("Model", "none yet" if live.model_version is None else f"v{live.model_version}", width="content")
+        version = "none yet" if live.model_version is None else f"v{live.model_version}"
+        st.metric("Model", f"{version}, from words" if live.words_only else version, width="content")
         if live.accuracy is not None:
             st.metric(
             f"Right of last {live.accuracy_on}", f"{live.accuracy:.0%}", width="content",

@@ -1,7 +1,6 @@
-"""Settings: the classes, what people are told, what is asked next and how, and items that are nearly the same."""
+"""Settings: classes, words for them, what people are told, what is asked next and how, what learns, near-duplicates."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any
 
 import streamlit as st
@@ -14,7 +13,6 @@ from labeling.web import current, frame, settings_classes, settings_near
 from labeling.web.frame import plain, quiet
 
 ERROR = "settings_error"
-AUTO = "auto"  # of encoders: the best for the kind of item
 STRATEGIES = {
     "adaptive": "Spreads out over the pool first, then asks where most of the model's doubt is: the one to begin with.",
     "uncertainty_herding": "Asks doubtful items that many other doubtful items resemble, unlike what was asked.",
@@ -101,29 +99,11 @@ def asked() -> None:
 
 def learned() -> None:
     """How an item becomes a vector, and what learns from vectors."""
-    from labeling.features.choices import EncoderChoices, encoder_choices  # heavy, and often not looked at
+    from labeling.web import settings_encoder  # heavy, and often not looked at
 
     now = detail.settings
     st.subheader("What learns", anchor=False)
-    choices: EncoderChoices | None = None
-    if project.items:
-        with suppress(AskwiseError):  # items whose kind is not known yet, say
-            choices = encoder_choices(current.workspace(), current.actor(), project.id)
-    about = {c.name: c for c in choices.choices} if choices else {}
-    best = next((c.name for c in about.values() if c.best), None)
-    known = [AUTO, *about] if about else list(projects.ENCODERS)
-    options = known if now.encoder in known else [now.encoder, *known]
-    encoder = setting(
-        "How items are told apart", "encoder", st.selectbox, now.encoder, options=options,
-        format_func=lambda name: f"automatic: {best}" if name == AUTO and best else name,
-    )  # fmt: skip
-    told = about.get(best if encoder == AUTO and best else encoder)
-    if told is not None:
-        quiet(" ".join(filter(None, (plain(told.about), plain(told.measured)))))
-    elif encoder == AUTO:
-        quiet("The best for the kind of item that is imported.")
-    if choices is not None and choices.better:
-        quiet(f":material/lightbulb: {plain(choices.better)}")
+    settings_encoder.show(project, now.encoder, owner)
     head = setting(
         "Model", "head", st.radio, now.head, options=list(HEADS), format_func=lambda h: HEADS[h][0],
         horizontal=True,
@@ -148,13 +128,21 @@ if not owner:
 if error := st.session_state.pop(ERROR, None):
     st.error(plain(error), icon=":material/error:")
 
-class_tab, asking_tab, near_tab = st.tabs(
-    [":material/category: Classes", ":material/tune: Labeling", ":material/content_copy: Near-duplicates"],
+class_tab, word_tab, asking_tab, near_tab = st.tabs(
+    [
+        ":material/category: Classes", ":material/translate: Words", ":material/tune: Labeling",
+        ":material/content_copy: Near-duplicates",
+    ],
     on_change="rerun", key="settings_tab",
 )  # fmt: skip
 with class_tab:
     if class_tab.open:
         settings_classes.show(project)
+with word_tab:
+    if word_tab.open:
+        from labeling.web import settings_words  # heavy, and often not looked at
+
+        settings_words.show(project)
 with asking_tab:
     if asking_tab.open:
         with st.container(border=True):

@@ -60,7 +60,7 @@ def add_routes(api: FastAPI, workspace: Workspace) -> None:
 
     @api.patch("/classes/{class_id}")
     def edit(actor: Actor, class_id: Id, changes: ClassChanges) -> ClassDetail:
-        """Change a class: name, key, colour, description, example items."""
+        """Change a class: name, key, colour, description, example items, prompts."""
         return classes.edit_class(workspace, actor, class_id, changes)
 
     @api.post("/classes/{class_id}/merge")
