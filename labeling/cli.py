@@ -302,6 +302,19 @@ def simulate(
 
 
 @app.command()
+def tune(project: str, workspace: Where = None, as_json: AsJson = False) -> None:
+    """Tune a project's CLIP on its labels; it goes live only where it is better."""
+    opened = OpenWorkspace(workspace, create=False)
+    try:
+        with progress_bar() as progress:
+            report = opened.tune(project, progress=progress)
+    except KeyboardInterrupt:
+        messages.print("Stopped; nothing changed.")
+        raise typer.Exit(130) from None
+    print_result(report, as_json, report["message"])
+
+
+@app.command()
 def token(
     name: str,
     role: Annotated[Role, typer.Option(help="The user's role in every project there is.")] = Role.ANNOTATOR,

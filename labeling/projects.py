@@ -135,20 +135,25 @@ def update_settings(workspace: Workspace, actor_id: int, project_id: int, change
         If the acting user may not change this project's settings.
     """
     with writing(workspace.engine) as session:
-        project = require(session, actor_id, project_id, Role.OWNER)
-        settings = {name: value for name, value in changes.items() if name != "guidelines"}
-        before, project.settings = settings_of(project), _settings(settings, project.settings)
-        if "guidelines" in changes and (guidelines := _guidelines(changes["guidelines"])) != project.guidelines:
-            project.guidelines = guidelines
-            project.schema_version += 1  # pages that are open read the guidelines along with the classes
-        now = settings_of(project)
-        moved = {name for name in Settings.model_fields if getattr(before, name) != getattr(now, name)}
-        if moved & MOVES_FEATURES:
-            jobs.request(session, project_id, JobKind.ENCODE)
-        if moved & MOVES_RANKING:
-            jobs.request(session, project_id, JobKind.TRAIN)
-        session.add(Event(project_id=project_id, user_id=actor_id, kind="settings changed", detail=dict(changes)))
-        return now
+        return change_settings(session, actor_id, project_id, changes)
+
+
+def change_settings(session: Session, actor_id: int, project_id: int, changes: dict[str, object]) -> Settings:
+    """`update_settings` in the caller's transaction."""
+    project = require(session, actor_id, project_id, Role.OWNER)
+    settings = {name: value for name, value in changes.items() if name != "guidelines"}
+    before, project.settings = settings_of(project), _settings(settings, project.settings)
+    if "guidelines" in changes and (guidelines := _guidelines(changes["guidelines"])) != project.guidelines:
+        project.guidelines = guidelines
+        project.schema_version += 1  # pages that are open read the guidelines along with the classes
+    now = settings_of(project)
+    moved = {name for name in Settings.model_fields if getattr(before, name) != getattr(now, name)}
+    if moved & MOVES_FEATURES:
+        jobs.request(session, project_id, JobKind.ENCODE)
+    if moved & MOVES_RANKING:
+        jobs.request(session, project_id, JobKind.TRAIN)
+    session.add(Event(project_id=project_id, user_id=actor_id, kind="settings changed", detail=dict(changes)))
+    return now
 
 
 def list_projects(workspace: Workspace, actor_id: int) -> list[ProjectSummary]:

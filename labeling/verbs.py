@@ -284,6 +284,22 @@ class OpenWorkspace:
         """
         return compare(self.labeled_set(project, oracle), strategies, progress, **options)
 
+    def tune(self, project: str | int, *, progress: Progress = _quiet) -> dict[str, Any]:
+        """Tune a project's CLIP on its labels; it goes live only where it is better on answers that it has not seen.
+
+        Returns what became of it: see `labeling.learning.tuning_job.Report`. An interrupt stops it, and leaves
+        everything as it was.
+        """
+        from labeling.learning import tuning_job
+
+        project_id = self._project(project)
+        job_id = tuning_job.request(self.workspace, self.user_id, project_id)
+        try:
+            return self._work_off(job_id, progress)
+        except KeyboardInterrupt:
+            tuning_job.cancel(self.workspace, self.user_id, project_id)
+            raise
+
     def token(self, name: str, role: Role = Role.ANNOTATOR) -> str:
         """Make an API token for a user, who becomes a member of every project there is."""
         return users.issue_token(self.workspace, name, role)

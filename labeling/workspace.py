@@ -1,4 +1,4 @@
-"""A workspace is a folder and a database: `askwise.db`, `media/`, `features/`, `heads/`, `uploads/`."""
+"""A workspace is a folder and a database: `askwise.db`, `media/`, `features/`, `heads/`, `encoders/`, `uploads/`."""
 
 import os
 import shutil
@@ -50,6 +50,10 @@ class Workspace:
     def head(self, name: str) -> Path:
         """Where a head lies; `name` is `ModelVersion.path`."""
         return resolve_inside(self.root, "heads", name)
+
+    def encoder(self, name: str) -> Path:
+        """The folder of an encoder that was tuned here, as `encoders/NAME` in a project's settings."""
+        return resolve_inside(self.root, "encoders", name)
 
     def uploads(self) -> Path:
         """Files on their way in."""
@@ -105,7 +109,8 @@ def backup(workspace: Workspace, dest: Path, progress: Callable[[float, str], No
     source = sqlite3.connect(f"file:{workspace.root / 'askwise.db'}?mode=ro", uri=True)
     with closing(source), closing(sqlite3.connect(dest / "askwise.db")) as target:
         source.backup(target)
-    files = [f for kind in ("media", "features", "heads") for f in (workspace.root / kind).rglob("*") if f.is_file()]
+    kinds = ("media", "features", "heads", "encoders")
+    files = [f for kind in kinds for f in (workspace.root / kind).rglob("*") if f.is_file()]
     for done, file in enumerate(files, start=1):
         copied = dest / file.relative_to(workspace.root)
         copied.parent.mkdir(parents=True, exist_ok=True)

@@ -40,6 +40,26 @@ def test_classes_are_added_edited_and_ordered(run: Run):
     ]  # fmt: skip
 
 
+def test_prompts_are_given_listed_and_taken_back(run: Run):
+    run("class", "add", "birds", "kite", "--prompt", "a kite in the sky", "--prompt", "a red kite")
+    run("class", "edit", "birds", "wren", "--prompt", "a small brown bird")
+    assert shown(run("class", "list", "birds"), "name", "prompts") == [
+        ("wren", ["a small brown bird"]), ("robin", []), ("owl", []), ("kite", ["a kite in the sky", "a red kite"]),
+    ]  # fmt: skip
+    assert shown(run("class", "edit", "birds", "wren", "--description", "sings"), "prompts") == [
+        (["a small brown bird"],)
+    ]
+    assert shown(run("class", "edit", "birds", "wren", "--prompt", ""), "prompts") == [([],)]
+
+
+def test_templates_are_set_each_with_a_place_for_the_name(run: Run):
+    given = "templates=a photo of a {}, in the wild|{}"
+    assert run("project", "settings", "birds", given)["templates"] == ["a photo of a {}, in the wild", "{}"]
+    with pytest.raises(Invalid, match="where the class name goes"):
+        run("project", "settings", "birds", "templates=a photo")
+    assert run("project", "settings", "birds", "templates=")["templates"] == []
+
+
 def test_classes_are_merged_retired_and_brought_back(run: Run):
     run("class", "merge", "birds", "wren", "robin")
     run("class", "retire", "birds", "owl")

@@ -175,12 +175,26 @@ def test_a_retired_class_keeps_its_labels_and_is_neither_chosen_nor_learned(smal
 
 
 def test_the_model_learns_anew_where_its_classes_change(small: SmallProject):
-    edit(small, "cat", name="kitten")
+    edit(small, "cat", description="It purrs.", colour="#aabbcc")
     with reading(small.workspace.engine) as session:
         assert not jobs.unfinished(session, small.id)
     retire_class(small.workspace, small.owner, there(small)["cow"].id)
     with reading(small.workspace.engine) as session:
         assert [job.kind for job in jobs.unfinished(session, small.id)] == [JobKind.TRAIN]
+
+
+@pytest.mark.parametrize("change", [{"name": "kitten"}, {"prompts": ["a small cat"]}])
+def test_the_model_learns_anew_where_the_words_for_a_class_change(small: SmallProject, change: dict[str, object]):
+    edit(small, "cat", **change)
+    with reading(small.workspace.engine) as session:
+        assert [job.kind for job in jobs.unfinished(session, small.id)] == [JobKind.TRAIN]
+
+
+def test_prompts_are_kept_without_blanks_and_repetitions(small: SmallProject):
+    edit(small, "cat", prompts=[" a cat ", "", "a cat", "it purrs"])
+    assert there(small)["cat"].prompts == ["a cat", "it purrs"]
+    with pytest.raises(Invalid, match="at most 500 characters"):
+        edit(small, "cat", prompts=["x" * 501])
 
 
 def test_a_class_that_is_gone_is_suggested_no_more(small: SmallProject):

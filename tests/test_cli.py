@@ -4,6 +4,7 @@ import json
 import sqlite3
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,9 @@ from typer.testing import CliRunner
 from labeling import __version__, jobs
 from labeling.cli import app, main
 from labeling.db.schema import JobState
+from labeling.features.clip import Clip
 from labeling.intake import importer
+from labeling.terminal import offer_of_clip
 from labeling.users import bearer, local_user
 from labeling.verbs import OpenWorkspace
 from labeling.workspace import Workspace, open_workspace
@@ -117,7 +120,22 @@ def test_the_doctor_says_what_is_there(here: Path, opened: Workspace):
     assert checks["sqlite"] == sqlite3.sqlite_version
     assert checks["workspace"] == str(here.resolve())
     assert {"python", "database", "free_disk_gb", "worker_heartbeat"} <= set(checks)
+    assert "open_clip_torch 3." in checks["clip"] and "sentence-transformers" in checks["text"]
     assert __version__ in told("doctor")
+
+
+def test_the_doctor_says_how_to_get_what_is_not_installed(opened: Workspace, monkeypatch: pytest.MonkeyPatch):
+    def nothing(package: str) -> str:
+        raise metadata.PackageNotFoundError(package)
+
+    monkeypatch.setattr(metadata, "version", nothing)
+    assert "pip install 'askwise[clip]'" in as_json("doctor")["clip"]
+
+
+def test_where_clip_is_or_how_to_get_it_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch):
+    for installed, said in ((True, "Settings page"), (False, "pip install 'askwise[clip]'")):
+        monkeypatch.setattr(Clip, "installed", classmethod(lambda cls, installed=installed: installed))
+        assert said in offer_of_clip() and "\n" not in offer_of_clip()
 
 
 def test_a_backup_is_a_workspace_of_its_own(opened: Workspace, tmp_path: Path, pictures: Path):

@@ -79,6 +79,7 @@ class JobKind(StrEnum):
     TRAIN = "train"
     SIMULATE = "simulate"
     EMBED = "embed"
+    TUNE = "tune"
 
 
 class JobState(StrEnum):

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +26,6 @@ from PIL import Image
 from labeling.features.base import Content, Kind
 from labeling.features.pretrained import Pretrained, Unavailable, check_memory, hash_of
 from labeling.features.rasters import THREADS, opaque, open_image, source_of
-
-if TYPE_CHECKING:
-    import torch
 
 CONFIG = "open_clip_config.json"
 WEIGHTS = (".safetensors", ".bin", ".pth", ".pt")
@@ -79,7 +76,7 @@ class ClipModel:
     model: Any
     preprocess: Callable[[Any], Any]
     tokenizer: Callable[[list[str]], Any]
-    device: "torch.device"
+    device: Any
     weights: str
     columns: int
     chunk: int
@@ -198,6 +195,8 @@ def _located(spec: str, home: Path) -> Iterator[tuple[str, Path | None]]:
         checkpoint = home / Path(file).expanduser()
         if not checkpoint.is_file():
             raise Unavailable(f"There is no checkpoint {checkpoint}; check the name.")
+        if checkpoint.suffix not in WEIGHTS:
+            raise Unavailable(f"{checkpoint} is no checkpoint that can be read; name one of {', '.join(WEIGHTS)}.")
         if not architecture.endswith(".json"):
             yield architecture, checkpoint
             return
@@ -248,7 +247,7 @@ def _config(path: Path) -> dict[str, Any]:
     return dict(config)
 
 
-def _create(architecture: str, checkpoint: Path | None, spec: str, device: "torch.device") -> Any:
+def _create(architecture: str, checkpoint: Path | None, spec: str, device: Any) -> Any:
     """The model with its weights."""
     import open_clip
     from open_clip.factory import load_checkpoint
@@ -261,7 +260,7 @@ def _create(architecture: str, checkpoint: Path | None, spec: str, device: "torc
         if name not in open_clip.list_models():
             raise Unavailable(f"open_clip knows no architecture “{name}”; {Clip.default} is one that it knows.")
         if tag not in tags:
-            known = f"it knows {', '.join(tags)}" if tags else "it knows none: name a checkpoint, as in “{name}@FILE”"
+            known = f"it knows {', '.join(tags)}" if tags else f"it knows none: name a checkpoint, as in “{name}@FILE”"
             raise Unavailable(f"open_clip knows no weights “{tag}” of {name}; {known}.")
         return open_clip.create_model(name, tag, device=device, require_pretrained=True)
     with _without_warning():
@@ -275,7 +274,7 @@ def _without_warning() -> Iterator[None]:
     """Keep open_clip from saying that a model has no weights, which it is about to be given."""
 
     def is_other(record: logging.LogRecord) -> bool:
-        return not record.getMessage().startswith("No pretrained weights")
+        return not record.getMessage().startswith(("No pretrained weights", "Local config loaded, but no"))
 
     logging.getLogger().addFilter(is_other)
     try:

@@ -37,6 +37,7 @@ from sklearn.linear_model import LogisticRegression
 from labeling.errors import Invalid
 from labeling.features.base import Content
 from labeling.features.clip import CONFIG, Clip, ClipModel
+from labeling.features.matrix import FeatureMatrix
 from labeling.features.pretrained import Unavailable
 from labeling.features.rasters import opaque, open_image, source_of
 
@@ -52,6 +53,7 @@ LOOKED_AT = 64  # images at once
 CLOSE = 0.02  # by how much a vector, whose length is one, may differ where it is reckoned in two parts
 WEIGHTS_FILE = "open_clip_model.safetensors"
 ABOUT_FILE = "tuning.json"
+PARTIAL = ".part-"  # folders that are being written
 
 Weights = Mapping[str, Any]  # tensors by their names in the image tower
 Tick = Callable[[int, int], None]  # how many are done, of how many; what it raises ends the work
@@ -91,6 +93,8 @@ class Tuner:
     ----------
     views : int
         Of each image, as far as there is memory for them.
+    seen : int
+        How many images went through the blocks that learn, forth and back.
 
     Raises
     ------
@@ -111,10 +115,12 @@ class Tuner:
         self._visual = _vision_transformer(model)
         self._first = max(0, len(self._visual.transformer.resblocks) - blocks)
         self._parameters = dict(self._learning())
-        for parameter in model.model.parameters():
-            parameter.requires_grad_(False)
+        model.model.requires_grad_(False)
+        for parameter in self._parameters.values():
+            parameter.requires_grad_(True)
         self._tokens = self._look(items, seed, progress)
         self.views = len(self._tokens)
+        self.seen = 0
 
     def tune(
         self,
@@ -135,37 +141,37 @@ class Tuner:
             Told how many steps have been taken, of how many.
         """
         import torch
-        import torch.nn.functional as F
+        from torch.nn.functional import cross_entropy, normalize
 
         device, random = self.model.device, np.random.default_rng(seed)
         classes, indices = np.unique(targets, return_inverse=True)
         probe = _Probe.fitted(self.vectors(rows), indices, device)
         said = None
         if words is not None:
-            said = F.normalize(torch.tensor(words[classes], dtype=torch.float32, device=device), dim=-1)
+            said = normalize(torch.tensor(words[classes], dtype=torch.float32, device=device), dim=-1)
             said = said * self.model.model.logit_scale.detach().exp().float()
         answers = torch.from_numpy(indices).to(device)
         per_epoch = -(-len(rows) // BATCH)
         steps = min(EPOCHS * per_epoch, MOST_STEPS)
         rate = RATE / self._tokens.shape[-1]
         learning = [*self._parameters.values(), probe.coef, probe.intercept]
-        optimizer = torch.optim.AdamW(learning, lr=rate, weight_decay=0.0)
+        optimizer = torch.optim.AdamW(learning, lr=rate, weight_decay=0.0, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps, pct_start=WARM_UP)
         with self._changing():
             step = 0
             while step < steps:
                 for batch in np.array_split(random.permutation(len(rows)), per_epoch)[: steps - step]:
-                    with torch.enable_grad(), self._precision():
+                    with self._precision(learning=True):
                         vectors = self._tail(self._tokens[random.integers(self.views, size=len(batch)), rows[batch]])
-                        vectors = F.normalize(vectors.float(), dim=-1)
-                        loss = F.cross_entropy(probe(vectors), answers[batch])
+                        vectors = normalize(vectors.float(), dim=-1)
+                        loss = cross_entropy(probe(vectors), answers[batch])
                         if said is not None:
-                            loss = loss + F.cross_entropy(vectors @ said.T, answers[batch])
+                            loss = loss + cross_entropy(vectors @ said.T, answers[batch])
                     optimizer.zero_grad()
                     loss.backward()
                     optimizer.step()
                     schedule.step()
-                    step += 1
+                    step, self.seen = step + 1, self.seen + len(batch)
                     if progress is not None:
                         progress(step, steps)
             return {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
@@ -191,11 +197,13 @@ class Tuner:
             If what was written cannot be opened again.
         """
         folder.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".part-", dir=folder))
+        partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=folder))
         try:
             self._write(weights, partial, about)
             name = Clip.open(partial.name, folder).weights
-            if not (folder / name).exists():
+            if (folder / name).exists():
+                (folder / name).touch()  # nobody shall take it for one that was left over
+            else:
                 partial.rename(folder / name)
             return name
         finally:
@@ -225,18 +233,13 @@ class Tuner:
     @contextmanager
     def _changing(self, weights: Weights | None = None) -> Iterator[None]:
         """The model with other weights, or with ones that change, while the block runs."""
-        import torch
-
         before = {name: parameter.detach().clone() for name, parameter in self._parameters.items()}
         try:
             self._put(weights or {})
-            for parameter in self._parameters.values():
-                parameter.requires_grad_(weights is None and torch.is_grad_enabled())
             yield
         finally:
             self._put(before)
             for parameter in self._parameters.values():
-                parameter.requires_grad_(False)
                 parameter.grad = None
 
     def _put(self, weights: Weights) -> None:
@@ -246,11 +249,14 @@ class Tuner:
             for name, tensor in weights.items():
                 self._parameters[name].copy_(tensor)
 
-    def _precision(self) -> Any:
-        """Half precision on a GPU that has one with the range of full precision."""
+    def _precision(self, *, learning: bool = False) -> Any:
+        """Half precision on a GPU: as in encoding; and while it learns, one with the range of full precision."""
         import torch
 
-        half = self.model.device.type == "cuda" and torch.cuda.is_bf16_supported()
+        on_gpu = self.model.device.type == "cuda"
+        if not learning:
+            return torch.autocast(self.model.device.type, torch.float16, enabled=on_gpu)
+        half = on_gpu and torch.cuda.is_bf16_supported()
         return torch.autocast(self.model.device.type, torch.bfloat16, enabled=half)
 
     def _look(self, items: Sequence[Content], seed: int, progress: Tick | None) -> Any:
@@ -318,26 +324,35 @@ class Tuner:
 
 
 _OTHER_TOWER = (
-    "Only vision transformers of open_clip's own can be tuned, and the image tower of this model is none; choose one such "
-    f"as {Clip.default}."
+    "Only vision transformers of open_clip's own can be tuned, and the image tower of this model is none; choose one "
+    f"such as {Clip.default}."
 )
 
 
-def read_about(folder: Path) -> About | None:
-    """What is known of the tuned encoder in a folder; None where it is no such encoder.
+def tuned_on(matrix: FeatureMatrix) -> About | None:
+    """What is known of the tuned encoder that made a matrix; None where no such encoder made it.
 
     Raises
     ------
     Invalid
-        If that file is damaged.
+        If the file that says so is damaged.
     """
-    path = folder / ABOUT_FILE
+    path = matrix.home / Path(str(matrix.layout.parameters.get("spec", ""))).expanduser() / ABOUT_FILE
     if not path.is_file():
         return None
     try:
         return About(**json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise Invalid(f"What is known of the tuned encoder at {path} is damaged; choose another encoder.") from error
+
+
+def unseen(matrix: FeatureMatrix, project_id: int, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Whether the encoder of a matrix was not tuned on the labels of items in some rows, (l,): only these can tell how
+    good it is.
+    """
+    about = tuned_on(matrix)
+    seen = about.rows if about is not None and about.project_id == project_id else []
+    return np.asarray(~np.isin(rows, seen))
 
 
 def _vision_transformer(model: ClipModel) -> Any:

@@ -24,7 +24,8 @@ from labeling.projects import settings_of
 from labeling.users import require
 from labeling.workspace import Workspace
 
-LOOKED_AT = 1000  # rows whose state is asked for by number; beyond that, all that are open are read at once
+LOOKED_AT = 20_000  # rows whose state is asked for by number; beyond that, all that are open are read at once
+NAMED = 1000  # rows that one query names
 
 
 class Believed(BaseModel):
@@ -155,14 +156,16 @@ class OpenRows:
 
     def first(self, rows: NDArray[np.integer], count: int) -> list[int]:
         """The first `count` of some rows that are open, in their order."""
-        near, far = rows[: 2 * count].tolist(), rows[2 * count : LOOKED_AT + 2 * count].tolist()
-        found = self._among(near)
-        if len(found) < count and far:
-            found += self._among(far)
-        if len(found) < count and len(rows) > LOOKED_AT + 2 * count:
+        found: list[int] = []
+        looked, most = 0, min(LOOKED_AT + 2 * count, len(rows))
+        while len(found) < count and looked < most:
+            part = rows[looked : min(looked + (NAMED if looked else 2 * count), most)].tolist()
+            found += self._among(part)
+            looked += len(part)
+        if len(found) < count and looked < len(rows):
             if self._all is None:
                 self._all = set(self._session.exec(self._open_rows).all())
-            found += [row for row in rows[LOOKED_AT + 2 * count :].tolist() if row in self._all]
+            found += [row for row in rows[looked:].tolist() if row in self._all]
         return found[:count]
 
     def _among(self, rows: list[int]) -> list[int]:

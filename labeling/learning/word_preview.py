@@ -21,7 +21,7 @@ from labeling.classes import choices
 from labeling.db.engine import reading, writing
 from labeling.db.schema import Item, Job, JobKind, Label, LabelClass, ModelVersion, Role
 from labeling.errors import Invalid
-from labeling.features.base import Kind
+from labeling.features.base import Kind, Worded
 from labeling.features.encoding import ENCODERS, open_features
 from labeling.features.matrix import FeatureMatrix
 from labeling.features.prior import View, open_view
@@ -29,7 +29,7 @@ from labeling.features.words import ask_for_words, known_words, knows_words
 from labeling.learning.head import LinearHead, about_head
 from labeling.learning.status import WORKER_SILENT_SECONDS, worker_heard
 from labeling.learning.versions import live_model
-from labeling.learning.zero_shot import TEMPLATES, Words, texts_of, zero_shot_head
+from labeling.learning.zero_shot import TEMPLATES, Words, power_of_words, texts_of, zero_shot_head
 from labeling.projects import Settings, settings_of
 from labeling.users import require
 from labeling.workspace import Workspace
@@ -205,6 +205,12 @@ def _hindrance(project: _Project, matrix: FeatureMatrix | None, kind: Kind | Non
     if kind == "row":
         return "Words sort images and texts; no encoder here knows words for the rows of a table."
     if not knows_words(matrix):
+        chosen = ENCODERS.get(project.settings.encoder.partition(":")[0])
+        if chosen is not None and issubclass(chosen, Worded):
+            return (
+                f"Words begin to count when {chosen.name} has every item; how far it is stands under Labeling, What "
+                "learns."
+            )
         choose = {"image": "clip", "text": "sentences"}.get(kind or "", "clip (for images) or sentences (for texts)")
         return (
             f"The features that the model learns from ({matrix.layout.encoder}) know no words; choose {choose} under "
@@ -274,11 +280,9 @@ def _compared(
     known = [(row, place[class_id]) for row, class_id in project.labels if class_id in place and row < matrix.rows]
     labeled = _steps(np.array(known, dtype=np.int64).reshape(-1, 2))
     rows = _steps(np.arange(matrix.rows))
-    looked_at = np.concatenate([rows, labeled[:, 0]])
-    seen = view.prior.see(np.asarray(matrix.array()[looked_at]), view.power)
-    likely = [
-        _head(matrix.folder, view.name, view.power, _frozen(texts)).predict_proba(seen) for texts in (saved, edited)
-    ]
+    looked_at = np.asarray(matrix.array()[np.concatenate([rows, labeled[:, 0]])])
+    heads = (_head(matrix.folder, view.name, matrix.rows, _frozen(texts)) for texts in (saved, edited))
+    likely = [head.predict_proba(view.prior.see(looked_at, power)) for head, power in heads]
     was, now = (each.argmax(axis=1) for each in likely)
     sure, n, k = likely[1].max(axis=1), len(rows), len(project.classes)
     counts = np.bincount(was[:n], minlength=k), np.bincount(now[:n], minlength=k)
@@ -326,12 +330,14 @@ def shown_first(was: NDArray[np.integer], now: NDArray[np.integer], sure: NDArra
 
 
 @lru_cache(maxsize=KEPT)
-def _head(folder: Path, view: str, power: float, texts: tuple[tuple[str, ...], ...]) -> LinearHead:
-    """The head that the texts (of each class) alone make, all of which have vectors."""
+def _head(folder: Path, view: str, rows: int, texts: tuple[tuple[str, ...], ...]) -> tuple[LinearHead, float]:
+    """The head that texts with vectors make alone, and the power of the prior with which it sees items."""
     matrix = FeatureMatrix.open(folder)
+    prior = open_view(matrix, view, 0.0).prior
     vectors = [known_words(matrix, of_class) for of_class in texts]
     words = Words(np.stack([each.mean(axis=0) for each in vectors if each is not None]))
-    return zero_shot_head(words.see(open_view(matrix, view, power).prior, power))
+    power = power_of_words(prior, matrix.array()[:rows], words)
+    return zero_shot_head(words.see(prior, power)), power
 
 
 def _frozen(texts: Texts) -> tuple[tuple[str, ...], ...]:

@@ -1,9 +1,9 @@
 """The background worker: its own process, started with the application or by `askwise worker`.
 
 It takes one job at a time from the database, and beside it one import, one simulation, which runs in processes of its
-own, and the words that somebody is looking for: a model must not wait for them, nor those words for a model. Killing
-the worker at any instant loses nothing: what it had not published was never visible, and the jobs it held are taken up
-again.
+own, one tuning of an encoder, and the words that somebody is looking for: a model must not wait for them, nor those
+words for a model. Killing the worker at any instant loses nothing: what it had not published was never visible, and the
+jobs it held are taken up again.
 """
 
 import gc
@@ -37,6 +37,7 @@ from labeling.intake.near_duplicates import link_near_duplicates
 from labeling.jobs import Cancelled
 from labeling.learning.simulation_job import run_simulation
 from labeling.learning.training import learn, sweep_heads
+from labeling.learning.tuning_job import run_tuning, sweep_encoders
 from labeling.projects import count_items
 from labeling.workspace import Workspace
 from strategies import StrategyError
@@ -49,7 +50,12 @@ BEAT_SECONDS = 1.0
 TURN_SECONDS = 5.0  # a long encoding gives way to a waiting model after this long
 
 # Kinds of job that others do not wait for, and how often each is looked for.
-ASIDE = {JobKind.IMPORT: POLL_ASIDE_SECONDS, JobKind.SIMULATE: POLL_ASIDE_SECONDS, JobKind.EMBED: POLL_WORDS_SECONDS}
+ASIDE = {
+    JobKind.IMPORT: POLL_ASIDE_SECONDS,
+    JobKind.SIMULATE: POLL_ASIDE_SECONDS,
+    JobKind.TUNE: POLL_ASIDE_SECONDS,
+    JobKind.EMBED: POLL_WORDS_SECONDS,
+}
 AT_ONCE = jobs.ALL - ASIDE.keys()
 
 log = logging.getLogger(__name__)
@@ -63,6 +69,7 @@ def run_worker(workspace: Workspace, stop: threading.Event) -> None:
     gc.freeze()  # what is loaded by now stays: looking through it for garbage takes 0.1 s, also amid a transaction
     jobs.reap(workspace)
     sweep_heads(workspace)
+    sweep_encoders(workspace)
     inbox.sweep(workspace)
     with _Heart(workspace, stop=stop) as heart:
         aside = [
@@ -198,12 +205,17 @@ def _simulate(workspace: Workspace, job: Job, progress: Progress) -> None:
         jobs.finish(session, job, message=report["message"], report=report)
 
 
+def _tune(workspace: Workspace, job: Job, progress: Progress) -> None:
+    run_tuning(workspace, job, progress)  # which ends the job in the step that lets the tuned encoder take over
+
+
 _PERFORM: dict[JobKind, Callable[[Workspace, Job, Progress], None]] = {
     JobKind.IMPORT: _import,
     JobKind.ENCODE: _encode,
     JobKind.TRAIN: _train,
     JobKind.EMBED: _embed,
     JobKind.SIMULATE: _simulate,
+    JobKind.TUNE: _tune,
 }
 
 

@@ -122,9 +122,18 @@ def _state(project_id: int, owner: bool) -> None:
         quiet(plain(meanwhile(state)))
     elif state.problem:
         st.error(plain(f"{state.problem} {meanwhile(state)}".strip()), icon=":material/error:")
-        if owner and st.button("Try again", icon=":material/refresh:", key=f"encode_again_{project_id}"):
-            encode_again(current.workspace(), current.actor(), project_id)
-            st.rerun(scope="fragment")
+        if owner:
+            st.button(
+                "Try again", icon=":material/refresh:", key=f"encode_again_{project_id}", on_click=_again,
+                args=(project_id,),
+            )  # fmt: skip
+
+
+def _again(project_id: int) -> None:
+    try:
+        encode_again(current.workspace(), current.actor(), project_id)
+    except AskwiseError as error:
+        st.session_state[ERROR] = str(error)
 
 
 def meanwhile(state: FeatureState) -> str:

@@ -34,6 +34,7 @@ def show(project: ProjectSummary) -> None:
     words = word_preview.read_words(current.workspace(), current.actor(), project.id)
     if words.hindrance:
         frame.empty("translate", "Words do nothing here yet", words.hindrance)
+        _until_they_do(project.id)
         return
     if project.role is not Role.OWNER:
         _read_only(words)
@@ -56,6 +57,13 @@ def show(project: ProjectSummary) -> None:
         if same := word_preview.alike(words, texts):
             st.warning(plain(same), icon=":material/warning:")
         _effect(project.id, texts, bool(draft))
+
+
+@st.fragment(run_every="2s")
+def _until_they_do(project_id: int) -> None:
+    """Show the words as soon as they count."""
+    if not word_preview.read_words(current.workspace(), current.actor(), project_id).hindrance:
+        st.rerun()
 
 
 def given(words: ProjectWords, draft: Draft) -> tuple[list[str], dict[int, list[str]]]:
@@ -95,7 +103,9 @@ def _edit(project_id: int, words: ProjectWords, draft: Draft) -> None:
 def _field(label: str, project_id: int, of: int, saved: str, draft: Draft, instead: str) -> None:
     """A few lines of text; what is typed is kept until it is saved, also while other pages are shown."""
     key = f"words_{project_id}_{of}"
-    st.session_state[key] = draft.get(of, saved)
+    shown = draft.get(of, saved)
+    if st.session_state.get(key) != shown:  # to set it anew would take away what somebody is typing just now
+        st.session_state[key] = shown
     st.text_area(
         label, key=key, height=FIELD, placeholder=instead,
         on_change=_typed, args=(project_id, of, key, saved),
@@ -127,32 +137,35 @@ def _save(project_id: int, words: ProjectWords, draft: Draft) -> None:
     st.rerun()
 
 
-@st.fragment(run_every="1s")
 def _effect(project_id: int, texts: Texts, edited: bool) -> None:
     """What the words do, as soon as the worker has read them."""
-    again = bool(st.session_state.pop(f"words_again_{project_id}", False))
+    again = bool(st.session_state.get(f"words_again_{project_id}"))  # a button, pressed just now
     try:
         seen = word_preview.preview_words(current.workspace(), current.actor(), project_id, texts, again=again)
     except AskwiseError as error:
         st.error(plain(str(error)), icon=":material/error:")
         return
-    if isinstance(seen, Waiting):
-        _wait(project_id, seen)
-        return
-    _figures(seen, edited)
-    _items(seen)
-    _shares(seen, edited)
+    if isinstance(seen, WordPreview):
+        _figures(seen, edited)
+        _items(seen)
+        _shares(seen, edited)
+    elif seen.problem:
+        st.error(plain(seen.why), icon=":material/error:")
+        st.button("Try again", icon=":material/refresh:", key=f"words_again_{project_id}")
+    else:
+        _until_read(project_id, texts)
 
 
-def _wait(project_id: int, seen: Waiting) -> None:
-    if not seen.problem:
-        with st.container(horizontal=True, vertical_alignment="center"):
-            st.markdown(f":material/hourglass_top: {plain(seen.why)}")
-        return
-    st.error(plain(seen.why), icon=":material/error:")
-    if st.button("Try again", icon=":material/refresh:", key=f"words_retry_{project_id}"):
-        st.session_state[f"words_again_{project_id}"] = True
-        st.rerun(scope="fragment")
+@st.fragment(run_every="1s")
+def _until_read(project_id: int, texts: Texts) -> None:
+    """Say what is waited for, until there is something to see."""
+    try:
+        seen = word_preview.preview_words(current.workspace(), current.actor(), project_id, texts)
+    except AskwiseError:
+        st.rerun()
+    if not isinstance(seen, Waiting) or seen.problem:
+        st.rerun()
+    st.markdown(f":material/hourglass_top: {plain(seen.why)}")
 
 
 def _figures(seen: WordPreview, edited: bool) -> None:

@@ -103,7 +103,7 @@ def test_without_a_model_the_neighbours_of_a_digit_are_labeled_at_once_and_taken
     person = Finder(page, unlabeled)
     person.open()
     expect(page.get_by_role("heading", name="The model has nothing to say yet")).to_be_visible()
-    expect(page.locator(".empty")).to_contain_text("describe above what you are looking for")
+    expect(page.locator(".empty")).to_contain_text("describe them above")
     page.get_by_role("radio", name="One by one").click()
     page.locator(".external").wait_for()
     name = page.locator(".external").inner_text()
@@ -290,7 +290,6 @@ def test_axe_finds_nothing_serious(page: Page, unlabeled: Served, scheme: Any, w
     expect(looked(page)).to_contain_text("know no words")
     assert serious(page) == []
     person.open("label?project=1&view=single")
-    page.locator(".external").wait_for()
     page.get_by_role("button", name="Find like this").click()
     person.wait_screen(0)
     assert serious(page) == []

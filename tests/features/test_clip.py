@@ -15,6 +15,7 @@ import pytest
 
 from labeling.db.engine import writing
 from labeling.db.schema import Item
+from labeling.errors import Invalid
 from labeling.features import pretrained
 from labeling.features.base import Content, Worded
 from labeling.features.clip import CONFIG as CONFIG_FILE
@@ -45,11 +46,13 @@ def pictures() -> list[bytes]:
 
 
 @pytest.fixture
-def home(untrained_clip: Path, tmp_path: Path) -> Path:
+def home(untrained_clip: Path, tmp_path: Path) -> Iterator[Path]:
     """A folder with the weights in every form: `folder`, `bare.pt` and `bare.json`."""
-    shutil.copytree(untrained_clip, tmp_path / "folder")
-    digits.as_checkpoint(untrained_clip, tmp_path / "bare.pt")
-    return tmp_path
+    made = tmp_path / "home"
+    shutil.copytree(untrained_clip, made / "folder")
+    digits.as_checkpoint(untrained_clip, made / "bare.pt")
+    yield made
+    shutil.rmtree(made)  # weights of so many tests fill a disk
 
 
 @pytest.fixture
@@ -324,7 +327,7 @@ def test_code_in_a_pickle_is_not_run(home: Path):
     shutil.copy(home / "changed.pt", home / "folder" / "open_clip_pytorch_model.bin")
     assert "such as code, which is not run" in refusal("folder", home)
     np.savez(home / "numpy.npz", **{"params/img/embedding/kernel": np.array([Booby(home / "sprung")])})
-    refusal("bare.json@numpy.npz", home)
+    assert "is no checkpoint that can be read; name one of .safetensors" in refusal("bare.json@numpy.npz", home)
     assert not (home / "sprung").exists()
     with pytest.raises(FileExistsError):  # the trap is one
         (home / "sprung").mkdir()
@@ -346,14 +349,14 @@ def test_code_beside_a_tokenizer_is_not_run(home: Path):
 
 
 @pytest.fixture
-def shown(add: Callable[..., None], pictures: list[bytes]) -> Iterator[Callable[[int, int], list[Content]]]:
+def shown(add: Callable[..., None], pictures: list[bytes]) -> Callable[[int, int], list[Content]]:
     """Import some of the digits, from one row on."""
 
     def add_some(first: int, stop: int) -> list[Content]:
         add(contents(pictures[first:stop]), first)
         return contents(pictures[first:stop])
 
-    yield add_some
+    return add_some
 
 
 def test_a_project_is_encoded_with_the_weights_that_its_setting_names(
@@ -477,8 +480,6 @@ def test_weights_are_looked_for_in_the_workspace(
 def test_items_without_an_image_are_named(
     workspace: Workspace, project: int, choose: Callable[[str], None], shown: Callable[..., Any], untrained_clip: Path
 ):
-    from labeling.errors import Invalid
-
     choose(f"clip:{untrained_clip}")
     shown(0, 3)
     with writing(workspace.engine) as session:

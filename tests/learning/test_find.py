@@ -101,11 +101,12 @@ def test_what_is_answered_leased_or_left_out_is_not_found_but_keeps_its_place(sm
     assert made.claims[0].why.endswith("the 5th nearest")
 
 
-@pytest.mark.parametrize("looked_at", [0, 3])
+@pytest.mark.parametrize(("looked_at", "named"), [(0, 1000), (3, 2), (1000, 7)])
 def test_the_nearest_open_items_are_found_behind_many_that_are_not(
-    small: SmallProject, rows: np.ndarray, monkeypatch: pytest.MonkeyPatch, looked_at: int
+    small: SmallProject, rows: np.ndarray, monkeypatch: pytest.MonkeyPatch, looked_at: int, named: int
 ):
     monkeypatch.setattr("labeling.learning.screens.LOOKED_AT", looked_at)
+    monkeypatch.setattr("labeling.learning.screens.NAMED", named)
     wanted = in_order(rows, np.array(RED_BUS))
     screen(small, 1, 50)
     assert rows_of(small, screen(small, 0, 3)) == wanted[50:53]

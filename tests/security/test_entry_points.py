@@ -23,9 +23,10 @@ from labeling.annotation.answers import Answer
 from labeling.db.engine import reading, writing
 from labeling.db.schema import Item, Membership
 from labeling.errors import AskwiseError, Invalid, NotAllowed, NotFound
+from labeling.features import choices
 from labeling.intake import import_job, importer, inbox, near_duplicates
 from labeling.intake.records import Source
-from labeling.learning import behind, changes, insights, screens, status
+from labeling.learning import behind, changes, find, insights, screens, status, tuning_job, word_preview
 from labeling.users import issue_token, local_user
 from labeling.web.api import create_api
 from labeling.web.auth import NameTheActor
@@ -49,7 +50,8 @@ def modules(package: Any) -> Iterator[Any]:
 def doors() -> dict[str, Callable[..., Any]]:
     """Public functions of a workspace and the acting user; those of a session have a caller that asked already."""
     places = [*modules(labeling.annotation), *modules(labeling.delivery), projects, import_job, importer, inbox, status]
-    places += [behind, changes, insights, screens, classes, near_duplicates]
+    places += [behind, changes, find, insights, screens, classes, near_duplicates, choices, word_preview]
+    places += [tuning_job]
     return {
         f"{place.__name__}.{name}": function
         for place in places
@@ -95,6 +97,7 @@ def sent(small: SmallProject) -> dict[str, object]:
         "source": Source("image", [], 0), "upload": upload.id, "job_id": job_id,
         "which": behind.By(user_id=small.people[0]), "number": 1,
         "class_id": small.classes[0], "into": small.classes[1], "class_ids": small.classes[::-1], "name_or_id": "cat",
+        "texts": {small.classes[0]: ["a cat"]},
     }  # fmt: skip
 
 

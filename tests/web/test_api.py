@@ -95,6 +95,7 @@ def test_a_project_tells_its_live_model_and_the_age_of_its_ranking(client: TestC
     assert view["live"] | {"ranked": 0, "message": ""} == {
         "model_version": 1, "ranking": 1, "accuracy": None, "accuracy_on": 0, "labels": 2, "items": 6, "ranked": 0,
         "learning": False, "message": "", "strategy": "random", "phase": "random", "schema_version": 1,
+        "words_only": False,
     }  # fmt: skip
     queued = client.get(f"/api/v1/projects/{small.id}/queue", params={"limit": 2}).json()["queue"]
     assert len(queued) == 2

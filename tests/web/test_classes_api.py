@@ -21,14 +21,18 @@ def post(client: TestClient, path: str, body: Any = None, status: int = 200) -> 
 
 
 def test_a_class_is_added_edited_and_listed(client: TestClient, small: SmallProject):
-    new = {"name": "owl", "key": "o", "colour": "#0F766E", "description": "round", "examples": [small.items[0]]}
+    new = {"name": "owl", "key": "o", "colour": "#0F766E", "description": "round", "examples": [small.items[0]],
+           "prompts": [" an owl ", "a bird by night", "an owl", ""]}  # fmt: skip
     made = post(client, f"/projects/{small.id}/classes", new, 201)
     assert made == {
         "id": made["id"], "name": "owl", "key": "o", "description": "round", "colour": "#0f766e",
-        "examples": [small.items[0]], "retired": False, "merged_into": None, "labels": 0,
+        "examples": [small.items[0]], "prompts": ["an owl", "a bird by night"],
+        "retired": False, "merged_into": None, "labels": 0,
     }  # fmt: skip
-    answer = client.patch(f"/api/v1/classes/{made['id']}", json={"name": "owls", "key": "1", "take_key": True})
-    assert answer.status_code == 200
+    answer = client.patch(
+        f"/api/v1/classes/{made['id']}", json={"name": "owls", "key": "1", "take_key": True, "prompts": []}
+    )
+    assert answer.status_code == 200 and answer.json()["prompts"] == []
     listed = client.get(f"/api/v1/projects/{small.id}/classes").json()["classes"]
     assert [(c["name"], c["key"]) for c in listed] == [("cat", None), ("dog", "2"), ("owls", "1")]
 
@@ -67,6 +71,8 @@ def test_pages_that_are_open_see_by_the_version_that_classes_changed(client: Tes
         ("/projects/{project}/classes", {"name": "cat"}, "There is a class “cat” already; choose another name."),
         ("/projects/{project}/classes", {"name": ""}, "A class needs a name."),
         ("/projects/{project}/classes", {"name": "x", "colour": "red"}, "as in #0f766e."),
+        ("/projects/{project}/classes", {"name": "x", "prompts": ["y" * 501]}, "at most 500 characters"),
+        ("/projects/{project}/classes", {"name": "x", "prompts": ["y"] * 21}, "prompts cannot be taken"),
         ("/projects/{project}/classes", {"name": "x", "shape": "round"}, "shape cannot be taken"),
         ("/projects/{project}/classes/order", {"class_ids": [10**30]}, "class_ids.0 cannot be taken"),
         ("/projects/{project}/classes/order", {"class_ids": [9999]}, "at most once, and no other."),
@@ -101,9 +107,10 @@ def test_settings_and_guidelines_change_one_by_one(client: TestClient, small: Sm
     assert (changed["settings"]["overlap"], changed["guidelines"]) == (2, "Look twice.")
     assert client.patch(path, json={"near_duplicates": "once"}).json()["settings"]["overlap"] == 2
     for wrong, sentence in (
-        ({"strategy": "crystal ball"}, "there are: adaptive"), ({"encoder": "clip"}, "there are: auto"),
+        ({"strategy": "crystal ball"}, "there are: adaptive"), ({"encoder": "clap"}, "there are: auto"),
         ({"overlap": 0}, "“overlap”"), ({"guidelines": 3}, "Guidelines are a text"),
-        ({"guidelines": "x" * 20_001}, "at most 20,000"),
+        ({"guidelines": "x" * 20_001}, "at most 20,000"), ({"templates": ["a photo"]}, "where the class name goes"),
+        ({"encoder": "hog:somewhere"}, "there are: auto"),
     ):  # fmt: skip
         answer = client.patch(path, json=wrong)
         assert answer.status_code == 422 and sentence in answer.json()["detail"]

@@ -1,5 +1,6 @@
 """Screens over REST: leased, confirmed in one request, and taken back in one."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ ITEMS = 24
 @pytest.fixture
 def small(small: SmallProject) -> SmallProject:
     """With a model that has seen one item of each class."""
-    small.add_items(ITEMS - 6)
+    small = replace(small, items=small.items + small.add_items(ITEMS - 6))
     small.add_features(np.where(np.arange(ITEMS) % 2, 3, -3)[:, None].astype(np.float32))
     for row in (0, 1):
         small.answer(small.people[0], small.items[row], small.classes[row])
@@ -70,3 +71,28 @@ def test_refusals_are_one_sentence(client: TestClient, connect: Connect, small: 
     assert post(client, "/projects/999/screens", {}, 404)["detail"].endswith(".")
     assert post(client, "/annotations/batches/none/undo", {}, 404)["detail"].endswith(".")
     assert post(connect("another"), f"/projects/{small.id}/screens", {"count": 1})["claims"]
+
+
+def test_the_nearest_of_an_item_are_leased_and_listed(client: TestClient, small: SmallProject):
+    path = f"/projects/{small.id}/find"
+    screen = post(client, path, {"item_id": small.items[3], "count": 6, "client": "tab"})
+    assert set(screen) == {*ScreenView.model_fields} and screen["like"] == f"{small.id}-0003"
+    assert {c["item"]["id"] for c in screen["claims"]} <= set(small.items[1::2]) and len(screen["claims"]) == 6
+    assert screen["class_id"] == small.classes[1] and screen["live"]["model_version"] == 1
+    again = post(client, path, {"item_id": small.items[3], "count": 6, "client": "tab", "resume": True})
+    assert [c["item"]["id"] for c in again["claims"]] == [c["item"]["id"] for c in screen["claims"]]
+    found = client.get(f"/api/v1{path}?item_id={small.items[3]}&count={ITEMS // 2}").json()["items"]
+    assert {item["id"] for item in found} == set(small.items[1::2])
+    assert {item["id"]: item["label"] for item in found if item["label"]} == {small.items[1]: "dog"}
+    assert found[0].keys() == {"id", "external_id", "score", "label"}
+
+
+def test_what_cannot_be_found_is_one_sentence(client: TestClient, small: SmallProject):
+    path = f"/projects/{small.id}/find"
+    both = {"text": "a", "item_id": small.items[0]}
+    for body in ({}, both, {"text": "a red bus"}, {"text": 3}, {"item_id": small.items[0], "count": 0}):
+        assert post(client, path, body, 422)["detail"].endswith(".")
+    assert post(client, path, {"item_id": 999}, 404)["detail"].endswith(".")
+    for query, status in (("", 422), ("?text=a%20red%20bus", 422), ("?item_id=999", 404), ("?item_id=1&count=0", 422)):
+        answer = client.get(f"/api/v1{path}{query}")
+        assert answer.status_code == status and answer.json()["detail"].endswith(".")

@@ -3,15 +3,20 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from labeling import projects
+from labeling import jobs, projects
 from labeling.annotation.merging import merge_class
 from labeling.classes import ClassDetail, add_class, class_changes, list_classes, retire_class
 from labeling.db.engine import writing
-from labeling.db.schema import Membership, Role
+from labeling.db.schema import JobKind, Membership, Role
+from labeling.features.clip import Clip
+from labeling.features.matrix import FeatureMatrix
+from labeling.features.words import _keep, _path
 from labeling.intake.near_duplicates import link_near_duplicates
+from labeling.learning import word_preview
 from labeling.users import local_user
 from labeling.web import current, settings_classes
 from labeling.web.frame import PAGES, plain
@@ -19,7 +24,8 @@ from labeling.web.server import app_options
 from labeling.workspace import Workspace
 from tests.db.small_project import SmallProject, not_waiting_for_the_disk
 
-LABELING, NEAR = ":material/tune: Labeling", ":material/content_copy: Near-duplicates"
+WORDS, LABELING = ":material/translate: Words", ":material/tune: Labeling"
+NEAR = ":material/content_copy: Near-duplicates"
 STORY = "the pump in the northern hall rattled again this morning and nobody came to look at it"
 
 Show = Callable[..., AppTest]
@@ -203,6 +209,137 @@ def test_columns_of_rows_can_be_put_first(show: Show, project: SmallProject) -> 
     assert columns.options == ["site", "depth"]
     run(columns.select("depth"))
     assert projects.read_project(project.workspace, project.owner, project.id).settings.columns == ["depth"]
+
+
+def encoders(app: AppTest, project: SmallProject) -> Any:
+    return app.selectbox(key=f"setting_encoder_{project.id}")
+
+
+def setting(project: SmallProject) -> str:
+    return projects.read_project(project.workspace, project.owner, project.id).settings.encoder
+
+
+def test_an_encoder_with_weights_is_taken_when_they_are_named(show: Show, project: SmallProject) -> None:
+    project.add_features(np.eye(6, 3, dtype=np.float32))
+    app = show(LABELING)
+    assert not [t for t in app.text_input if t.label == "Weights"]
+    app = run(encoders(app, project).select("clip"))
+    assert setting(project) == "auto"  # nothing is begun before it is said with which weights
+    (weights,) = [t for t in app.text_input if t.label == "Weights"]
+    assert weights.placeholder == Clip.default and plain("ARCHITECTURE@FILE") in words(app)
+    weights.set_value(" /models/mine ")
+    app = run(next(b for b in app.button if b.label == "Use clip").click())
+    assert setting(project) == "clip:/models/mine"
+    assert encoders(app, project).value == "clip"
+    assert [t.value for t in app.text_input if t.label == "Weights"] == ["/models/mine"]
+    assert plain("Until clip (/models/mine) has every item, the model learns from pixels.") in words(app)
+    app = run(encoders(app, project).select("pixels"))
+    assert setting(project) == "pixels"
+
+
+def test_an_encoder_that_is_not_installed_says_how_to_get_it(
+    show: Show, project: SmallProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Clip, "installed", classmethod(lambda cls: False))
+    app = run(encoders(show(LABELING), project).select("clip"))
+    assert plain("pip install 'askwise[clip]'") in words(app)
+    assert "Use clip" not in [b.label for b in app.button] and setting(project) == "auto"
+
+
+def test_features_that_cannot_be_made_say_why_and_what_goes_on(show: Show, project: SmallProject) -> None:
+    project.add_features(np.eye(6, 3, dtype=np.float32))
+    projects.update_settings(project.workspace, project.owner, project.id, {"encoder": "clip:/gone"})
+    job = jobs.take(project.workspace, "w", kinds={JobKind.ENCODE})
+    assert job is not None
+    with writing(project.workspace.engine) as session:
+        jobs.finish(session, job, error="There is no such folder.")
+    app = show(LABELING)
+    assert [e.value for e in app.error] == [plain("There is no such folder. The model goes on with pixels.")]
+    app = run(next(b for b in app.button if b.label == "Try again").click())
+    assert not app.error and "has every item" in words(app)
+
+
+def test_features_that_are_at_hand_are_gone_back_to(show: Show, project: SmallProject) -> None:
+    project.add_features(np.eye(6, 3, dtype=np.float32))
+    project.add_features(np.eye(6, 3, dtype=np.float32), version="pixels-newer")
+    assert "Go back" not in [b.label for b in show(LABELING).button]  # of one kind, the newest
+    FeatureMatrix.create(
+        project.workspace.features(project.id, "hog-1"), width=3, encoder="hog", version="hog-1"
+    ).append(np.eye(6, 3))
+    projects.update_settings(project.workspace, project.owner, project.id, {"encoder": "hog"})
+    app = show(LABELING)
+    run(app.button(key="use_pixels").click())
+    assert setting(project) == "pixels"
+
+
+@pytest.fixture
+def sorted_by_words(project: SmallProject, monkeypatch: pytest.MonkeyPatch) -> SmallProject:
+    """The project with features that know words, and a model that knows nothing else."""
+    monkeypatch.setattr(word_preview, "PATIENCE_SECONDS", 0.0)
+    projects.update_settings(project.workspace, project.owner, project.id, {"encoder": "clip", "templates": ["a {}"]})
+    matrix = FeatureMatrix.create(
+        project.workspace.features(project.id, "clip-1"), width=3, encoder="clip", version="clip-1",
+        parameters={"spec": Clip.default, "weights": "1", "columns": 3},
+    )  # fmt: skip
+    matrix.append(np.tile(np.eye(3, dtype=np.float32), (2, 1)))
+    for text, at in {"a cat": 0, "a dog": 1, "a cow": 2, "it barks": 1, "it purrs": 0}.items():
+        _keep(_path(matrix, text), np.eye(3, dtype=np.float32)[at])
+    project.learn()
+    return project
+
+
+def field(app: AppTest, project: SmallProject, of: int) -> Any:
+    return app.text_area(key=f"words_{project.id}_{of}")
+
+
+def test_words_are_edited_with_their_effect_before_they_are_saved(show: Show, sorted_by_words: SmallProject) -> None:
+    project = sorted_by_words
+    cat, dog, _ = project.classes
+    app = show(WORDS)
+    assert "By words alone, on 6 items." in words(app)
+    assert field(app, project, dog).placeholder == "a dog"
+    app = run(field(app, project, dog).set_value("it purrs\n\n"))
+    app = run(field(app, project, cat).set_value("it barks"))
+    assert "**4** of 6 items change their class." in words(app)
+    assert ":gray[cat →] **dog**" in words(app)
+    assert there(project)["dog"].prompts == []
+    app = show(WORDS, **{f"words_draft_{project.id}": dict(app.session_state[f"words_draft_{project.id}"])})
+    assert field(app, project, dog).value == "it purrs\n\n"  # what was typed outlives a look elsewhere
+    app = run(next(b for b in app.button if b.label == "Save").click())
+    assert (there(project)["cat"].prompts, there(project)["dog"].prompts) == (["it barks"], ["it purrs"])
+    assert "change their class" not in words(app) and not [b for b in app.button if b.label == "Discard"]
+
+
+def test_words_that_nobody_has_read_yet_are_waited_for(show: Show, sorted_by_words: SmallProject) -> None:
+    project = sorted_by_words
+    app = run(field(show(WORDS), project, 0).set_value("a photo of a {}"))
+    assert "new words are not read" in words(app)
+    app = run(next(b for b in app.button if b.label == "Discard").click())
+    assert field(app, project, 0).value == "a {}" and "By words alone" in words(app)
+
+
+def test_words_that_cannot_be_are_refused_in_one_sentence_and_stay_on_the_page(
+    show: Show, sorted_by_words: SmallProject
+) -> None:
+    project = sorted_by_words
+    app = run(field(show(WORDS), project, 0).set_value("it barks"))
+    assert "have the same texts" in app.warning[0].value
+    app = run(next(b for b in app.button if b.label == "Save").click())
+    assert "where the class name goes" in app.error[0].value
+    assert field(app, project, 0).value == "it barks"
+    assert projects.read_project(project.workspace, project.owner, project.id).settings.templates == ["a {}"]
+
+
+def test_annotators_read_words_and_change_none(show: Show, sorted_by_words: SmallProject) -> None:
+    annotator(sorted_by_words)
+    app = show(WORDS)
+    assert not app.text_area and "a dog" in words(app)
+
+
+def test_where_words_do_nothing_the_tab_says_how_to_get_there(show: Show, project: SmallProject) -> None:
+    project.add_features(np.eye(6, 3, dtype=np.float32))
+    app = show(WORDS)
+    assert "choose clip under Labeling" in words(app) and not app.text_area
 
 
 def test_near_duplicates_are_counted_and_shown(show: Show, project: SmallProject) -> None:

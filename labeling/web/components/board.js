@@ -152,7 +152,7 @@ class Board {
     const oneByOne = ["Label one by one", leave];
     if (isFound(aim)) return this.showEmpty("Nothing else is left", why, ["Back", back], oneByOne);
     if (modelVersion === null) {
-      const sentence = `${why} Or describe above what you are looking for.`;
+      const sentence = `${why} Or find some: describe them above, or press * on one of them while labeling one by one.`;
       return this.showEmpty("The model has nothing to say yet", sentence, oneByOne);
     }
     const others = believed.filter(({ class_id }) => class_id !== aim.classId).sort((a, b) => b.items - a.items);
@@ -215,11 +215,12 @@ class Board {
       counted.set(long, (counted.get(long) ?? 0) + 1);
     }
     const parts = [...counted].map(([words, count]) => `${number.format(count)} ${words.toLowerCase().replace(/\.$/, "")}`);
-    this.marks.textContent = parts.length
-      ? `Marked: ${parts.join(", ")}.`
-      : classId === null
-        ? "What are these? A class's key says it of all; or mark some first, and it says it of them alone."
-        : "Mark what does not belong: click, drag over several, or arrows and Space.";
+    const hint = classId === null
+      ? "What are these? A class's key says it of all; or mark some first, and it says it of them alone."
+      : "Mark what does not belong: click, drag over several, or arrows and Space.";
+    const unsaid = classId === null && marks.some(({ verdict }) => verdict === "out");
+    const then = unsaid ? " A class's key says what they are." : "";
+    this.marks.textContent = parts.length ? `Marked: ${parts.join(", ")}.${then}` : hint;
     this.#able(!this.root.classList.contains("locked"), classId !== null || answers > 0);
   }
 
@@ -264,7 +265,7 @@ class Board {
   // The words for a mark: on the tile, and in full.
   #wordsFor({ verdict, class_id }) {
     const believed = this.classes.nameOf(this.screen?.classId) ?? "this";
-    if (verdict === "out" && this.screen?.classId === null) return { short: "marked", long: "Marked." };
+    if (verdict === "out" && this.screen?.classId === null) return { short: "?", long: "Without a class." };
     if (verdict === "out") return { short: `not ${believed}`, long: "Left for later." };
     if (verdict === "skip") return { short: "skip", long: "Skipped." };
     if (verdict === "unsure") return { short: "unsure", long: "Unsure." };
