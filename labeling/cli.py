@@ -226,13 +226,14 @@ def export(
 def features(
     project: str,
     file: Annotated[Path, typer.Argument(help="A matrix, one row for each item: .npy or .parquet.")],
+    words: Annotated[str, typer.Option(help="What made it and reads words, as in sentences:all-MiniLM-L6-v2.")] = "",
     workspace: Where = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring features along that were made elsewhere, for a project's model to learn from."""
     opened = OpenWorkspace(workspace, create=False)
     with progress_bar() as progress:
-        told = opened.import_features(project, file, progress=progress)
+        told = opened.import_features(project, file, words=words, progress=progress)
     words = f"{told['rows']:,} rows of {told['width']:,} numbers are the project's features now."
     print_result(told, as_json, words)
 

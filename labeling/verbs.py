@@ -48,8 +48,9 @@ def compare(
     from strategies import StrategyError
 
     try:
+        words = labeled.words if options.get("head", "default") == "default" else None
         return compare_strategies(
-            labeled.features, labeled.targets, strategies=strategies, progress=progress, **options
+            labeled.features, labeled.targets, strategies=strategies, words=words, progress=progress, **options
         )
     except StrategyError as error:
         raise Invalid(str(error)) from error
@@ -210,14 +211,17 @@ class OpenWorkspace:
         rows = export_rows(self.workspace, self.user_id, self._project(project))
         return pandas.DataFrame.from_records(list(rows), columns=list(COLUMNS))
 
-    def import_features(self, project: str | int, path: str | Path, *, progress: Progress = _quiet) -> dict[str, Any]:
+    def import_features(
+        self, project: str | int, path: str | Path, *, words: str = "", progress: Progress = _quiet
+    ) -> dict[str, Any]:
         """Take a matrix of features made elsewhere (`.npy`, Parquet) into a project, whose encoder it becomes; see
         `labeling.features.brought.import_features`.
         """
         from labeling.features.brought import import_features
 
         source = Path(path).expanduser()
-        return import_features(self.workspace, self.user_id, self._project(project), source, progress=progress)
+        project_id = self._project(project)
+        return import_features(self.workspace, self.user_id, project_id, source, words=words, progress=progress)
 
     def find(
         self,

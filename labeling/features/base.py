@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 Kind = Literal["image", "text", "row"]
 KIND_WORDS: dict[Kind, str] = {"image": "images", "text": "texts", "row": "rows"}
 
+WORDS_FOLDER = "words"  # beside a matrix: vectors of texts (`labeling.features.words`)
+
 State = Mapping[str, NDArray[Any]]
 
 

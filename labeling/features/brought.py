@@ -5,10 +5,11 @@ order of the items; nothing in it is ever executed.
 """
 
 import hashlib
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Literal, NoReturn, Self
 
@@ -20,8 +21,11 @@ from labeling import jobs
 from labeling.db.engine import reading, writing
 from labeling.db.schema import Item, JobKind, Role
 from labeling.errors import Invalid
-from labeling.features.base import Content, Kind, State
+from labeling.features.base import WORDS_FOLDER, Content, Kind, State
+from labeling.features.clip import Clip
 from labeling.features.matrix import COUNT_FILE, FeatureMatrix
+from labeling.features.pretrained import Pretrained
+from labeling.features.sentences import Sentences
 from labeling.projects import count_items, update_settings
 from labeling.users import require
 from labeling.workspace import Workspace
@@ -30,14 +34,29 @@ BLOCK = 8192  # rows
 WIDEST = 8192  # numbers to a row
 ID_NAMES = ("external_id", "id", "item_id", "item", "file_name", "file", "name")  # of a column, the likeliest first
 ENDINGS = (".npy", ".parquet")
+READERS: dict[str, type[Pretrained]] = {encoder.name: encoder for encoder in (Clip, Sentences)}
 
 
 @dataclass(frozen=True)
 class Brought:
-    """Stands for whatever made a matrix that was brought along: it cannot encode anything itself."""
+    """Stands for whatever made a matrix that was brought along: it cannot encode items itself.
+
+    Attributes
+    ----------
+    digest : int
+        The first 48 bits of the hash of the rows.
+    columns : int
+    reader : str
+        The pretrained encoder that made them, as in "sentences:all-MiniLM-L6-v2", where its owner said so: then it can
+        read words.
+    home : Path
+        The folder of the workspace.
+    """
 
     digest: int
     columns: int
+    reader: str = ""
+    home: Path = field(default_factory=Path, compare=False)
     name: ClassVar[str] = "brought"
     kind: ClassVar[Kind | None] = None
     sample: ClassVar[int] = 0
@@ -57,12 +76,14 @@ class Brought:
     @classmethod
     def restore(cls, parameters: Mapping[str, int | str], state: State) -> Self:
         """What stands for the matrix with these parameters."""
-        return cls(digest=int(parameters["digest"]), columns=int(parameters["columns"]))
+        reader = str(parameters.get("reader", ""))
+        return cls(digest=int(parameters["digest"]), columns=int(parameters["columns"]), reader=reader)
 
     @property
     def parameters(self) -> Mapping[str, int | str]:
-        """The first 48 bits of the hash of the rows, and their width."""
-        return {"digest": self.digest, "columns": self.columns}
+        """All that it takes to make this again."""
+        told: dict[str, int | str] = {"digest": self.digest, "columns": self.columns}
+        return told | ({"reader": self.reader} if self.reader else {})
 
     @property
     def state(self) -> State:
@@ -92,6 +113,27 @@ class Brought:
             "choose another encoder."
         )
 
+    def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Vectors of t texts beside the rows: (t, width), of unit length.
+
+        Raises
+        ------
+        Unavailable
+            If the encoder that reads them cannot be had.
+        Invalid
+            If nobody said which it is, or it makes vectors of another length.
+        """
+        kind, _, spec = self.reader.partition(":")
+        if kind not in READERS:
+            raise Invalid("The features that were brought along know no words; name the encoder that made them.")
+        encoder = READERS[kind].load(spec, self.home)
+        if encoder.width != self.columns:
+            raise Invalid(
+                f"“{self.reader}” makes vectors of {encoder.width:,} numbers and the features have {self.columns:,}; "
+                "name the encoder that made them."
+            )
+        return encoder.embed(texts)
+
 
 def import_features(
     workspace: Workspace,
@@ -99,6 +141,7 @@ def import_features(
     project_id: int,
     path: Path,
     *,
+    words: str = "",
     progress: Callable[[float, str], None] | None = None,
 ) -> dict[str, Any]:
     """Take a matrix of features into a project, whose encoder it becomes.
@@ -109,6 +152,9 @@ def import_features(
         An `.npy` file of shape (items, d) in the order in which the items came in; or a Parquet file, with one column
         of lists or any number of columns of numbers, and perhaps a column that names the items. Of half or single
         precision; double precision becomes single. Rows of items that the project does not have are passed over.
+    words
+        The encoder that made the features, as the setting `encoder` names one with weights
+        (“sentences:all-MiniLM-L6-v2”), if class names and descriptions are to be read by it.
 
     Returns
     -------
@@ -124,6 +170,8 @@ def import_features(
     """
     with reading(workspace.engine) as session:
         require(session, actor_id, project_id, Role.OWNER)
+    if words and words.partition(":")[0] not in READERS:
+        raise Invalid(f"“{words}” reads no words; name one of {' and '.join(READERS)}, as in sentences:NAME.")
     total = count_rows(workspace, project_id)
     if not total:
         raise Invalid("The project has no items yet; import them first, then their features.")
@@ -135,11 +183,12 @@ def import_features(
             said.update(_rows(array, order[start : start + BLOCK], dtype, path).tobytes())
             if progress:
                 progress(start / len(order) / 2, f"{start:,} of {len(order):,} rows checked")
-        encoder = Brought(int(said.hexdigest()[:12], 16), array.shape[1])
+        encoder = Brought(int(said.hexdigest()[:12], 16), array.shape[1], words, workspace.root)
         folder = workspace.features(project_id, encoder.version)
         if (folder / COUNT_FILE).exists():
             matrix = FeatureMatrix.open(folder)
-            matrix.renew()
+            matrix.renew(parameters=encoder.parameters)
+            shutil.rmtree(folder / WORDS_FOLDER, ignore_errors=True)  # another encoder may have read them
         else:
             matrix = FeatureMatrix.create(
                 folder, width=encoder.width, encoder=encoder.name, version=encoder.version,

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from labeling import jobs
 from labeling.db.engine import reading, writing
 from labeling.db.schema import JobKind, JobState, Role
-from labeling.features.base import Kind, Worded
+from labeling.features.base import Kind
 from labeling.features.brought import Brought, count_rows
 from labeling.features.clip import Clip
 from labeling.features.encoding import AUTO, ENCODERS, Chosen, best_encoder, first_items, matrices_of, open_features
@@ -123,7 +123,7 @@ def encoder_choices(workspace: Workspace, actor_id: int, project_id: int) -> Enc
             measured=MEASURED.get(encoder.name, ""),
             best=encoder is best,
             live=matrix is not None and matrix.layout.encoder == encoder.name,
-            words=issubclass(encoder, Worded),
+            words=issubclass(encoder, Pretrained),
             default=encoder.default if issubclass(encoder, Pretrained) else "",
             ways=WAYS[encoder] if issubclass(encoder, Pretrained) else "",
             missing=_missing(encoder) if issubclass(encoder, Pretrained) else "",

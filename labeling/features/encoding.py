@@ -170,7 +170,7 @@ def encoder_of(matrix: FeatureMatrix) -> Encoder:
     state = load_arrays(path, "What the encoder learned") if ENCODERS[matrix.layout.encoder].sample else {}
     try:
         encoder = ENCODERS[matrix.layout.encoder].restore(matrix.layout.parameters, state)
-        return replace(encoder, home=matrix.home) if isinstance(encoder, Pretrained) else encoder
+        return replace(encoder, home=matrix.home) if isinstance(encoder, Pretrained | Brought) else encoder
     except (TypeError, KeyError, ValueError) as error:
         raise Invalid(f"What the encoder learned at {path} is damaged; delete its folder.") from error
 

@@ -265,32 +265,33 @@ class Tuner:
         from open_clip.transform import PreprocessCfg, image_transform_v2
 
         cropped = image_transform_v2(PreprocessCfg(**self._visual.preprocess_cfg), is_train=True, aug_cfg=CROP)
-        tokens: Any = None
-        with torch.random.fork_rng(devices=[]), torch.inference_mode(), self._precision():
+        with torch.random.fork_rng(devices=[]), torch.no_grad(), self._precision():
             torch.manual_seed(seed)
+            first = items[:LOOKED_AT]
+            whole = self._head([self._views(item, cropped, 1)[0] for item in first])
+            self._check(whole, first)
+            count = self._affordable(whole[0].numel() * 2 * len(items))
+            shape = (count, len(items), *whole.shape[1:])
+            tokens = torch.empty(shape, dtype=torch.float16, device=self.model.device)
             for start in range(0, len(items), LOOKED_AT):
                 part = items[start : start + LOOKED_AT]
-                views = [self._views(item, cropped) for item in part]
-                if tokens is None:
-                    whole = self._head(torch.stack([of_item[0] for of_item in views]))
-                    self._check(whole, part)
-                    count = self._affordable(whole[0].numel() * 2 * len(items))
-                    tokens = torch.empty((count, len(items), *whole.shape[1:]), dtype=torch.float16)
-                    tokens = tokens.to(self.model.device)
-                for view in range(len(tokens)):
-                    seen = self._head(torch.stack([of_item[view] for of_item in views]))
-                    tokens[view, start : start + len(part)] = seen.to(tokens.dtype)
+                views = [self._views(item, cropped, count) for item in part]
+                for view in range(count):
+                    tokens[view, start : start + len(part)] = self._head([of_item[view] for of_item in views]).half()
                 if progress is not None:
                     progress(start + len(part), len(items))
-        return tokens.clone()  # outside of inference mode, so that gradients may be taken through it
+        return tokens
 
-    def _views(self, item: Content, cropped: Callable[[Any], Any]) -> list[Any]:
+    def _views(self, item: Content, cropped: Callable[[Any], Any], count: int) -> list[Any]:
+        """An image as it is encoded, and crops of it, so many in all."""
         with open_image(source_of(item), side=self.model.side) as image:
             shown = opaque(image).convert("RGB")
-            return [self.model.preprocess(shown), *(cropped(shown) for _ in range(VIEWS - 1))]
+            return [self.model.preprocess(shown), *(cropped(shown) for _ in range(count - 1))]
 
-    def _head(self, images: Any) -> Any:
-        tokens = self._visual._embeds(images.to(self.model.device))
+    def _head(self, images: list[Any]) -> Any:
+        import torch
+
+        tokens = self._visual._embeds(torch.stack(images).to(self.model.device))
         for block in self._visual.transformer.resblocks[: self._first]:
             tokens = block(tokens)
         return tokens

@@ -16,17 +16,19 @@ from sqlmodel import Session
 from labeling import jobs
 from labeling.db.schema import JobKind
 from labeling.errors import Invalid
-from labeling.features.base import Worded
+from labeling.features.base import WORDS_FOLDER, Worded
+from labeling.features.brought import Brought
 from labeling.features.encoding import ENCODERS, encoder_of
 from labeling.features.matrix import FeatureMatrix
 
-FOLDER = "words"
 LONGEST = 1000  # characters of a text
 MOST = 10_000  # texts that one job embeds
 
 
 def knows_words(matrix: FeatureMatrix) -> bool:
     """Whether the encoder that filled a matrix understands words; nothing is loaded."""
+    if matrix.layout.encoder == Brought.name:
+        return bool(matrix.layout.parameters.get("reader"))
     return issubclass(ENCODERS[matrix.layout.encoder], Worded)
 
 
@@ -55,7 +57,7 @@ def embed_words(matrix: FeatureMatrix, texts: Sequence[str]) -> NDArray[np.float
     if known is not None:
         return known
     encoder = encoder_of(matrix)
-    if not isinstance(encoder, Worded):
+    if not knows_words(matrix) or not isinstance(encoder, Worded):
         raise Invalid(f"The features of the encoder “{encoder.name}” know no words; choose CLIP or sentences.")
     missing = [text for text in dict.fromkeys(texts) if known_words(matrix, [text]) is None]
     for text, vector in zip(missing, encoder.embed(missing), strict=True):
@@ -81,7 +83,7 @@ def ask_for_words(session: Session, project_id: int, texts: Sequence[str]) -> No
 
 
 def _path(matrix: FeatureMatrix, text: str) -> Path:
-    return matrix.folder / FOLDER / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npy"
+    return matrix.folder / WORDS_FOLDER / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npy"
 
 
 def _keep(path: Path, vector: NDArray[np.float32]) -> None:

@@ -15,6 +15,9 @@ from labeling.db.engine import reading
 from labeling.db.schema import Item, Label
 from labeling.errors import Invalid
 from labeling.features.encoding import open_features
+from labeling.features.words import known_words
+from labeling.learning.zero_shot import words_of
+from labeling.projects import settings_of
 from labeling.users import require
 from labeling.workspace import Workspace
 
@@ -30,11 +33,23 @@ ORACLES: dict[Oracle, str] = {
 
 @dataclass(frozen=True)
 class LabeledSet:
-    """Features (n, d) and what an oracle would answer (n,): class indices, or names; and in words whose answers."""
+    """What a replay is of.
+
+    Attributes
+    ----------
+    features : (n, d)
+    targets : (n,)
+        What an oracle would answer: class indices, or names.
+    about : str
+        Whose answers they are.
+    words : (k, d) or None
+        What stands for each of the classes that are answered, in ascending order, where the project has words.
+    """
 
     features: NDArray[Any]
     targets: NDArray[Any]
     about: str
+    words: NDArray[Any] | None = None
 
 
 def count_answers(workspace: Workspace, actor_id: int, project_id: int) -> dict[Oracle, int]:
@@ -62,9 +77,11 @@ def of_project(workspace: Workspace, actor_id: int, project_id: int, oracle: Ora
     matrix = open_features(workspace, project_id)
     features = np.empty((0, 0)) if matrix is None else matrix.array()
     with reading(workspace.engine) as session:
-        name = require(session, actor_id, project_id).name
+        project = require(session, actor_id, project_id)
+        name, settings = project.name, settings_of(project)
         classes = classes_of(session, project_id)
-        choosable = {c.id: i for i, c in enumerate(classes) if is_choice(c)}
+        described = [(c.name, c.prompts) for c in classes if is_choice(c)]
+        choosable = {c.id: i for i, c in enumerate(filter(is_choice, classes))}
         index = {class_id: choosable[last] for class_id, last in stands_for(classes).items() if last in choosable}
         answer = Label.class_id if oracle == "labels" else Item.known_class_id
         query = select(Item.row, answer).where(Item.project_id == project_id, Item.row < len(features))
@@ -74,8 +91,10 @@ def of_project(workspace: Workspace, actor_id: int, project_id: int, oracle: Ora
     rows = np.array([(row, index[class_id]) for row, class_id in answered if class_id in index], dtype=np.intp)
     at, targets = rows.reshape(-1, 2).T
     require_enough(len(targets), f"“{name}”")
+    said = None if matrix is None else words_of(matrix, settings, described, read=known_words)
+    words = None if said is None else said.vectors[np.unique(targets)]
     # A copy: the matrix on disk may grow, and a replay reads the same rows again and again.
-    return LabeledSet(np.array(features[at]), targets, f"{len(at):,} items with {ORACLES[oracle]}")
+    return LabeledSet(np.array(features[at]), targets, f"{len(at):,} items with {ORACLES[oracle]}", words)
 
 
 def of_file(path: Path) -> LabeledSet:

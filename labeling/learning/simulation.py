@@ -121,6 +121,7 @@ def compare_strategies(
     seeds: int = 10,
     test_size: int | None = None,
     processes: int | None = None,
+    words: ArrayLike | None = None,
     progress: Progress | None = None,
 ) -> pd.DataFrame:
     """Replay several strategies with several seeds on one labeled set, in parallel processes.
@@ -132,7 +133,7 @@ def compare_strategies(
     ----------
     features, targets : (n, d) array, (n,) array
         The labeled set.
-    strategies, head, budget, batch_size
+    strategies, head, budget, batch_size, words
         As in `simulate`.
     seeds : int
         How many: 0 to ``seeds - 1``.
@@ -165,7 +166,8 @@ def compare_strategies(
     size = default_test_size(len(classes)) if test_size is None else test_size
     if not 1 <= size < len(classes):
         raise Invalid(f"Of {len(classes)} labeled items {size} cannot be held out; more labels are needed.")
-    data = _Data(everything, classes, head, budget, batch_size, size)
+    said = _said(words, everything.shape[1], int(classes.max()) + 1, head)
+    data = _Data(everything, classes, head, budget, batch_size, size, said)
     tasks = [_Task(strategy, seed) for seed in range(seeds) for strategy in made]
     count = os.cpu_count() or 1 if processes is None else processes
     results = _in_processes(tasks, data, count) if count else _in_this_process(tasks, data)
@@ -211,6 +213,7 @@ class _Data:
     budget: int
     batch_size: int
     test_size: int
+    words: Words | None
 
 
 @dataclass(frozen=True)
@@ -224,7 +227,9 @@ class _Task:
 def _replay_task(data: _Data, task: _Task) -> pd.DataFrame:
     rows = hold_out(data.targets, data.test_size, task.seed)
     own = copy.deepcopy(task.strategy)  # one that remembers must not carry anything from replay to replay
-    curve = _replay(data.features, data.targets, *rows, own, data.head, data.budget, data.batch_size, task.seed)
+    curve = _replay(
+        data.features, data.targets, *rows, own, data.head, data.budget, data.batch_size, task.seed, data.words
+    )  # fmt: skip
     curve.insert(0, "strategy", task.strategy.name)
     curve.insert(1, "seed", task.seed)
     return curve

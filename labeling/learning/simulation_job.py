@@ -110,7 +110,7 @@ def run_simulation(workspace: Workspace, job: Job, progress: Callable[[float, st
     curves = compare_strategies(
         labeled.features, labeled.targets, strategies=plan.strategies, head=plan.head, budget=plan.budget,
         batch_size=plan.batch_size, seeds=plan.seeds, processes=jobs.CORES,
-        progress=progress,
+        words=labeled.words if plan.head == "default" else None, progress=progress,
     )  # fmt: skip
     table = curves.round({"accuracy": PLACES, "seconds": PLACES}).to_dict("list")
     size = default_test_size(len(labeled.targets))

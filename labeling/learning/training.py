@@ -14,11 +14,11 @@ import labeling
 from labeling import jobs
 from labeling.db.engine import reading, writing
 from labeling.db.schema import Job, JobState, ModelState, ModelVersion, QueueEntry, Ranking
-from labeling.features.encoding import ENCODERS, open_features
+from labeling.errors import Invalid
+from labeling.features.encoding import open_features
 from labeling.features.matrix import FeatureMatrix
-from labeling.features.pretrained import Unavailable
 from labeling.features.prior import View, current_prior, open_view
-from labeling.features.words import knows_words
+from labeling.features.words import embed_words
 from labeling.learning.assessment import Fit, assess, is_due
 from labeling.learning.choice import Choice, choose
 from labeling.learning.head import PLAIN_STRENGTH, LinearHead, about_head, fit_head
@@ -30,9 +30,8 @@ from labeling.learning.versions import live_model
 from labeling.learning.zero_shot import (
     Words,
     choose_with_words,
-    class_words,
     fit_like,
-    texts_of,
+    words_of,
     zero_shot_head,
 )
 from labeling.workspace import Workspace
@@ -108,15 +107,11 @@ def _hindrance(snapshot: Snapshot) -> str:
 
 
 def _words_of(matrix: FeatureMatrix, snapshot: Snapshot) -> tuple[Words | None, str]:
-    """The words for the classes, where the encoder knows words and the default head learns; or why there are none."""
-    if snapshot.settings.head != "default" or len(snapshot.class_ids) < 2 or not knows_words(matrix):
-        return None, ""
-    kind = ENCODERS[matrix.layout.encoder].kind
-    named = zip(snapshot.class_names, snapshot.class_prompts, strict=True)
-    texts = [texts_of(name, prompts, snapshot.settings.templates, kind) for name, prompts in named]
+    """The words for the classes, where they count; or why they cannot be had."""
+    classes = list(zip(snapshot.class_names, snapshot.class_prompts, strict=True))
     try:
-        return class_words(matrix, texts), ""
-    except Unavailable as error:
+        return words_of(matrix, snapshot.settings, classes, read=embed_words), ""
+    except Invalid as error:  # weights that cannot be had, above all
         return None, str(error)
 
 

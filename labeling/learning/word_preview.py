@@ -21,16 +21,17 @@ from labeling.classes import choices
 from labeling.db.engine import reading, writing
 from labeling.db.schema import Item, Job, JobKind, Label, LabelClass, ModelVersion, Role
 from labeling.errors import Invalid
-from labeling.features.base import Kind, Worded
+from labeling.features.base import Kind
 from labeling.features.encoding import ENCODERS, open_features
 from labeling.features.matrix import FeatureMatrix
+from labeling.features.pretrained import Pretrained
 from labeling.features.prior import View, open_view
 from labeling.features.words import ask_for_words, known_words, knows_words
 from labeling.learning.head import LinearHead, about_head
 from labeling.learning.status import WORKER_SILENT_SECONDS, worker_heard
 from labeling.learning.versions import live_model
 from labeling.learning.zero_shot import TEMPLATES, Words, power_of_words, texts_of, zero_shot_head
-from labeling.projects import Settings, settings_of
+from labeling.projects import Settings, count_items, settings_of
 from labeling.users import require
 from labeling.workspace import Workspace
 
@@ -115,12 +116,14 @@ class _Project:
     settings: Settings
     classes: list[LabelClass]
     labels: list[tuple[int, int]]  # feature row, class id
+    items: int = 0
 
     @classmethod
     def read(cls, session: Session, project_id: int, settings: Settings) -> "_Project":
         labels = select(Item.row, Label.class_id).join(Label, col(Label.item_id) == Item.id)
         labels = labels.where(Item.project_id == project_id).order_by(col(Item.row))
-        return cls(settings, choices(session, project_id), list(session.exec(labels).all()))
+        known = list(session.exec(labels).all())
+        return cls(settings, choices(session, project_id), known, count_items(session, project_id))
 
     def words(self, matrix: FeatureMatrix | None) -> ProjectWords:
         kind = None if matrix is None else ENCODERS[matrix.layout.encoder].kind
@@ -206,7 +209,7 @@ def _hindrance(project: _Project, matrix: FeatureMatrix | None, kind: Kind | Non
         return "Words sort images and texts; no encoder here knows words for the rows of a table."
     if not knows_words(matrix):
         chosen = ENCODERS.get(project.settings.encoder.partition(":")[0])
-        if chosen is not None and issubclass(chosen, Worded):
+        if chosen is not None and issubclass(chosen, Pretrained):
             return (
                 f"Words begin to count when {chosen.name} has every item; how far it is stands under Labeling, What "
                 "learns."
@@ -291,7 +294,7 @@ def _compared(
     names = [c.name for c in project.classes]
     return WordPreview(
         sample=n,
-        total=matrix.rows,
+        total=project.items,
         changed=int((was[:n] != now[:n]).sum()),
         classes=[
             ClassShare(id=c.id or 0, name=c.name, before=int(counts[0][at]), after=int(counts[1][at]))

@@ -24,11 +24,13 @@ from scipy.special import softmax
 from sklearn.model_selection import KFold
 
 from labeling.features.base import Kind
+from labeling.features.encoding import ENCODERS
 from labeling.features.matrix import FeatureMatrix
 from labeling.features.prior import PoolPrior
-from labeling.features.words import embed_words
+from labeling.features.words import knows_words
 from labeling.learning.choice import FLOOR, FOLDS, SEARCHED, Choice, choose_power, is_due
 from labeling.learning.head import LinearHead, fit_head
+from labeling.projects import Settings
 
 TEMPLATES: dict[Kind | None, tuple[str, ...]] = {
     "image": ("{}", "a photo of a {}.", "an image of a {}."),
@@ -66,15 +68,40 @@ def texts_of(name: str, prompts: Sequence[str], templates: Sequence[str], kind: 
     return list(prompts) or [template.replace("{}", name) for template in templates or TEMPLATES.get(kind, ("{}",))]
 
 
-def class_words(matrix: FeatureMatrix, texts: Sequence[Sequence[str]]) -> Words:
-    """The words for k classes, each the mean of its texts' vectors.
+def words_of(
+    matrix: FeatureMatrix,
+    settings: Settings,
+    classes: Sequence[tuple[str, Sequence[str]]],
+    *,
+    read: Callable[[FeatureMatrix, Sequence[str]], NDArray[np.float32] | None],
+) -> Words | None:
+    """The words for a project's classes, each the mean of its texts' vectors.
+
+    Parameters
+    ----------
+    classes
+        Name and prompts of each.
+    read
+        `labeling.features.words.embed_words`, where the encoder may be loaded, or `known_words`.
+
+    Returns
+    -------
+    Words or None
+        None where words do not count: with fewer than two classes, another head than the default, or an encoder that
+        knows none; or where they are not known.
 
     Raises
     ------
     Unavailable
         If the encoder's weights, which embed them, cannot be had.
     """
-    vectors = embed_words(matrix, [text for of_class in texts for text in of_class])
+    if settings.head != "default" or len(classes) < 2 or not knows_words(matrix):
+        return None
+    kind = ENCODERS[matrix.layout.encoder].kind
+    texts = [texts_of(name, prompts, settings.templates, kind) for name, prompts in classes]
+    vectors = read(matrix, [text for of_class in texts for text in of_class])
+    if vectors is None:
+        return None
     ends = np.cumsum([len(of_class) for of_class in texts])
     return Words(np.stack([part.mean(axis=0) for part in np.split(vectors, ends[:-1])]))
 

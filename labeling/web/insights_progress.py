@@ -22,9 +22,9 @@ from labeling.web.frame import plain, quiet
 from labeling.web.insights_charts import HEIGHT, Layers, draw, selection
 
 RULES = {
-    "adaptive": "It spreads the first questions over the pool, until there are ten labels and as many as classes; "
-    "not where words for the classes tell the model enough to begin with. After that it asks the items that most of the model’s doubt is about: what it cannot tell apart, of which there "
-    "is much, and unlike what has been asked."
+    "adaptive": "It spreads the first questions over the pool, until there are ten labels and as many as classes; not "
+    "where words for the classes tell the model enough to begin with. After that it asks the items that most of the "
+    "model’s doubt is about: what it cannot tell apart, of which there is much, and unlike what has been asked."
 }
 ASKED, NEW = f"items asked: the last {RECENT}", "new items: estimated"
 TALL = 400

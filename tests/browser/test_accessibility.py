@@ -14,7 +14,7 @@ from tests.serving import Served, serve
 pytestmark = pytest.mark.browser
 LABELS = 30
 PAGES = ("", "label", "label?view=grid", "insights", "settings", "export")
-TABS = {"insights": ("Classes", "People", "Simulate"), "settings": ("Labeling", "Near-duplicates")}
+TABS = {"insights": ("Classes", "People", "Simulate"), "settings": ("Words", "Labeling", "Near-duplicates")}
 
 
 @pytest.fixture(scope="module")

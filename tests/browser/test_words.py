@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
@@ -95,6 +96,7 @@ def words_of(visit: Visit, project: int = 1) -> Page:
     visit.open("settings", f"project={project}")
     visit.page.get_by_role("tab", name="Words").click()
     expect(visit.page.get_by_text("By words alone")).to_be_visible(timeout=READ)
+    wait_until_still(visit.page)  # a picture that another one takes the place of before it has come is not found
     return visit.page
 
 
@@ -132,8 +134,10 @@ def test_class_names_sort_a_pool_before_the_first_label(visit: Visit, served: Se
     page.get_by_role("textbox", name="Templates").fill(TEMPLATE)
     page.get_by_role("textbox", name="Templates").press("Tab")
     expect(page.get_by_text(re.compile("items? changes? (its|their) class"))).to_be_visible(timeout=READ)
+    wait_until_still(page)
     page.get_by_role("button", name="Save").click()
     expect(page.get_by_role("button", name="Discard")).not_to_be_visible()
+    wait_until_still(page)
     with served.connect() as connection:
         wait_until_learned(connection, project)
         assert connection.get(f"/projects/{project}")["settings"]["templates"] == [TEMPLATE]
@@ -156,14 +160,17 @@ def test_a_preview_changes_with_the_words_and_saving_them_is_not_needed_for_it(v
     changed = page.get_by_text("items change their class")
     expect(changed).to_be_visible(timeout=READ)
     expect(page.get_by_text("→").first).to_be_visible()
+    wait_until_still(page)
     first = changed.inner_text()
     three.fill("a handwritten eight")
     three.press("Tab")
     expect(page.get_by_text("have the same texts")).to_be_visible()
     expect(changed).not_to_have_text(first)
+    wait_until_still(page)
     page.get_by_role("button", name="Discard").click()
     expect(changed).not_to_be_visible()
     expect(three).to_have_value("")
+    wait_until_still(page)
     assert [c["prompts"] for c in _classes(served.root, 1)] == [[]] * 10
 
 
@@ -184,6 +191,20 @@ def test_pages_say_that_the_model_knows_words_only_and_claim_no_accuracy(visit: 
         page.get_by_role("tab", name=tab).click()
         wait_until_still(page)
         assert page.get_by_test_id("stException").count() == 0
+
+
+def test_the_worker_has_loaded_torch_and_the_web_process_has_not(visit: Visit, served: Served) -> None:
+    words_of(visit)
+    visit.page.get_by_role("tab", name="Labeling").click()
+    expect(visit.page.get_by_role("textbox", name="Weights")).to_be_visible()
+    web = psutil.Process(served.process.pid)
+    assert any(has_torch(child) for child in web.children(recursive=True))
+    assert not has_torch(web)
+
+
+def has_torch(process: psutil.Process) -> bool:
+    """Whether a library of torch is mapped into a process."""
+    return any("torch" in region.path for region in process.memory_maps())
 
 
 @contextmanager

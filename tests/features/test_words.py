@@ -11,6 +11,7 @@ from labeling.db.engine import reading, writing
 from labeling.db.schema import Job, JobKind
 from labeling.errors import Invalid
 from labeling.features.base import Content
+from labeling.features.brought import import_features
 from labeling.features.encoding import encode_project, open_features
 from labeling.features.pretrained import Unavailable
 from labeling.features.sentences import Sentences
@@ -167,3 +168,38 @@ def test_too_little_memory_is_one_sentence(encoded: Workspace, project: int, spe
     monkeypatch.setattr(speaking, "embed", full)
     with pytest.raises(Unavailable, match="not enough memory for “one”"):
         embed_words(live(encoded, project), ["red"])
+
+
+def test_features_brought_along_read_words_by_the_encoder_that_made_them(
+    workspace: Workspace, project: int, owner: int, add, speaking: Speaking, tmp_path: Path
+):
+    add(TEXTS)
+    np.save(tmp_path / "made.npy", speaking.encode(TEXTS))
+    import_features(workspace, owner, project, tmp_path / "made.npy", words="sentences:one")
+    matrix = live(workspace, project)
+    assert matrix.layout.encoder == "brought" and knows_words(matrix)
+    red, green = embed_words(matrix, ["red", "green"])
+    assert np.mean((matrix.array() @ red > matrix.array() @ green) == (np.arange(len(TEXTS)) % 2 == 0)) > 0.9
+
+
+def test_features_brought_along_by_themselves_know_no_words(
+    workspace: Workspace, project: int, owner: int, add, tmp_path: Path
+):
+    add(TEXTS)
+    np.save(tmp_path / "made.npy", np.eye(len(TEXTS), 4, dtype=np.float32))
+    import_features(workspace, owner, project, tmp_path / "made.npy")
+    assert not knows_words(live(workspace, project))
+    with pytest.raises(Invalid, match="know no words"):
+        embed_words(live(workspace, project), ["red"])
+
+
+def test_an_encoder_of_another_width_reads_no_words_for_them(
+    workspace: Workspace, project: int, owner: int, add, speaking: Speaking, tmp_path: Path
+):
+    add(TEXTS)
+    np.save(tmp_path / "made.npy", np.eye(len(TEXTS), 4, dtype=np.float32))
+    with pytest.raises(Invalid, match="reads no words"):
+        import_features(workspace, owner, project, tmp_path / "made.npy", words="tfidf")
+    import_features(workspace, owner, project, tmp_path / "made.npy", words="sentences:one")
+    with pytest.raises(Invalid, match="vectors of 16 numbers and the features have 4"):
+        embed_words(live(workspace, project), ["red"])

@@ -215,7 +215,6 @@ def test_what_is_better_takes_over_and_labeling_goes_on_meanwhile(
     np.testing.assert_allclose(embed_words(live, ["a five"]), embed_words(before, ["a five"]))
 
 
-@pytest.mark.slow
 def test_a_tuned_encoder_moves_with_its_workspace(
     digits: DigitsToTune, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
@@ -236,7 +235,6 @@ def test_a_tuned_encoder_moves_with_its_workspace(
         moved.engine.dispose()
 
 
-@pytest.mark.slow
 def test_tuning_again_begins_from_the_first_weights_and_takes_labels_that_the_live_ones_have_not_seen(
     digits: DigitsToTune, untrained_clip: Path, monkeypatch: pytest.MonkeyPatch
 ):
