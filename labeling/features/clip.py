@@ -144,16 +144,15 @@ def open_clip_model(spec: str, home: Path) -> ClipModel:
     Unavailable
         If its weights cannot be had or used, in one sentence.
     """
-    try:
-        import torch
-        from open_clip.transform import PreprocessCfg, image_transform_v2
-    except Exception as error:  # versions that do not fit each other fail in many ways
-        raise Unavailable(
-            f"CLIP is installed but does not start ({_first_line(error)}); install torch, torchvision and "
-            "open_clip_torch again, all three together."
-        ) from error
-
-    with _located(spec, home) as (architecture, checkpoint):
+    with _located(spec, home) as (architecture, checkpoint):  # before torch, whose import takes seconds
+        try:
+            import torch
+            from open_clip.transform import PreprocessCfg, image_transform_v2
+        except Exception as error:  # versions that do not fit each other fail in many ways
+            raise Unavailable(
+                f"CLIP is installed but does not start ({_first_line(error)}); install torch, torchvision and "
+                "open_clip_torch again, all three together."
+            ) from error
         if checkpoint is not None and checkpoint.exists():
             check_memory(checkpoint, spec)
         try:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -14,6 +15,9 @@ from scipy.special import softmax
 from sklearn.linear_model import LogisticRegression
 
 from labeling.errors import Invalid
+
+# Many classes and few labels are no mistake here, nor is one row of words for each class.
+warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)
 
 PLAIN_STRENGTH = 30.0  # C of plain logistic regression: scikit-learn's own, 1, is far too tight for rows of unit length
 

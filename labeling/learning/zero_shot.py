@@ -28,7 +28,7 @@ from labeling.features.encoding import ENCODERS
 from labeling.features.matrix import FeatureMatrix
 from labeling.features.prior import PoolPrior
 from labeling.features.words import knows_words
-from labeling.learning.choice import FLOOR, FOLDS, SEARCHED, Choice, choose_power, is_due
+from labeling.learning.choice import FLOOR, FOLDS, MANY, Choice, choose, choose_power, is_due
 from labeling.learning.head import LinearHead, fit_head
 from labeling.projects import Settings
 
@@ -42,6 +42,7 @@ LOOKED_AT = 2000  # rows at most whose margins are measured
 TRUSTED = 30.0  # labels that the words of a class count as much as, while nothing speaks against them
 WEIGHTS = (TRUSTED, 3.0, 0.0)
 FEWEST = 10  # labels that can speak against words
+MOST_CLASSES = 60  # among which they are asked: that takes 40 fits
 UNSEEN = 3.0  # the weight of the words of a class that has no label
 STRENGTHS = 0.3, 5.0  # C of scikit-learn: how far a few labels may pull the head from its words, at first and at last
 LABELS_EACH = 30.0  # labels by which it rises by one
@@ -135,7 +136,8 @@ def choose_with_words(
     """Choose what a head with words is fitted with: the prior's power, the words' weight, C, and the temperature.
 
     From ten labels on all are those that make held-out labels the likeliest; the power is the words' own
-    (`power_of_words`) or the one that the labels alone would have (`labeling.learning.choice`).
+    (`power_of_words`) or the one that the labels alone would have (`labeling.learning.choice`). Of more than
+    `MOST_CLASSES` classes that would take too long, and words are trusted. Many labels do without words.
 
     Parameters
     ----------
@@ -146,15 +148,15 @@ def choose_with_words(
     before
         What was chosen last; it stays while there are hardly more labels.
     """
-    count = len(targets)
+    count, rows = len(targets), np.asarray(features[labeled])
     strength = float(np.clip(count / LABELS_EACH, *STRENGTHS))
+    if count >= MANY:
+        return choose(lambda power: prior.see(rows, power), targets, before, seed=seed)
     if before.searched_at and not is_due(count, before):
         return before
     own = power_of_words(prior, features, words)
-    if count < FEWEST or len(np.unique(targets)) < 2:
+    if count < FEWEST or len(words.vectors) > MOST_CLASSES or len(np.unique(targets)) < 2:
         return Choice(own, strength, 0, TRUSTED)
-    chosen = np.sort(np.random.default_rng(seed).permutation(count)[:SEARCHED])
-    rows, targets = features[labeled[chosen]], targets[chosen]
     of_labels = choose_power(lambda power: prior.see(rows, power), targets)
     tried = [
         Choice(power, c, count, weight)
@@ -179,7 +181,7 @@ def _held_out(
     rows = rows.astype(np.float64)
     for learned, kept in KFold(FOLDS, shuffle=True, random_state=seed).split(rows):
         head = fit(rows[learned], targets[learned])
-        logits[np.ix_(kept, head.classes)] = np.log(head.predict_proba(rows[kept]))
+        logits[np.ix_(kept, head.classes)] = np.log(np.maximum(head.predict_proba(rows[kept]), 1e-300))
     return logits
 
 
