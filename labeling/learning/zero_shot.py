@@ -47,6 +47,7 @@ UNSEEN = 3.0  # the weight of the words of a class that has no label
 STRENGTHS = 0.3, 5.0  # C of scikit-learn: how far a few labels may pull the head from its words, at first and at last
 LABELS_EACH = 30.0  # labels by which it rises by one
 ALONE = 10.0  # C, at least, of labels that do without words
+START = 0.5  # temperature before labels speak: on digits, AG News and TREC it brings confidence nearer to accuracy
 TEMPERATURES = np.geomspace(0.2, 2, 24)
 SPREAD = 1.0  # of the logarithm of a temperature, before labels speak: from a third to three times
 
@@ -156,7 +157,7 @@ def choose_with_words(
         return before
     own = power_of_words(prior, features, words)
     if count < FEWEST or len(words.vectors) > MOST_CLASSES or len(np.unique(targets)) < 2:
-        return Choice(own, strength, 0, TRUSTED)
+        return Choice(own, strength, 0, TRUSTED, START)
     of_labels = choose_power(lambda power: prior.see(rows, power), targets)
     tried = [
         Choice(power, c, count, weight)
@@ -243,4 +244,4 @@ def fit_like(choice: Choice, words: NDArray[np.float64]) -> Callable[..., Linear
 def zero_shot_head(words: NDArray[np.float64]) -> LinearHead:
     """The head that the words (k, r) alone make."""
     nothing = np.empty((0, words.shape[1])), np.empty(0, dtype=np.intp)
-    return fit_with_words(*nothing, words, weight=TRUSTED, strength=STRENGTHS[0])
+    return fit_with_words(*nothing, words, weight=TRUSTED, strength=STRENGTHS[0], temperature=START)
