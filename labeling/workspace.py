@@ -1,6 +1,7 @@
 """A workspace is a folder and a database: `askwise.db`, `media/`, `features/`, `heads/`, `encoders/`, `uploads/`."""
 
 import os
+import re
 import shutil
 import sqlite3
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from labeling.db.engine import connect
 from labeling.errors import Invalid, NotFound
 
 DEFAULT_ROOT = "askwise-workspace"
+CONTENT_HASH = re.compile("[0-9a-f]{64}")
 
 
 def resolve_inside(root: Path, *parts: str) -> Path:
@@ -41,6 +43,8 @@ class Workspace:
 
     def media(self, content_hash: str) -> Path:
         """Where the re-encoded image with this content hash lies (sharded by its first two digits)."""
+        if CONTENT_HASH.fullmatch(content_hash):  # leads nowhere else, and to resolve it takes longer than to read it
+            return self.root / "media" / content_hash[:2] / content_hash
         return resolve_inside(self.root, "media", content_hash[:2], content_hash)
 
     def features(self, project_id: int, version: str) -> Path:

@@ -17,6 +17,7 @@ from labeling.features.encoding import AUTO, ENCODERS, Chosen, best_encoder, fir
 from labeling.features.matrix import FeatureMatrix
 from labeling.features.pretrained import Pretrained, how_to_install
 from labeling.features.sentences import Sentences
+from labeling.features.tuning import tuned_on
 from labeling.projects import settings_of
 from labeling.users import require
 from labeling.workspace import Workspace
@@ -41,7 +42,7 @@ class KeptFeatures(BaseModel):
 
     setting: str  # what the setting `encoder` says for them
     name: str
-    spec: str  # of the weights; empty where there are none
+    spec: str  # what its weights are called; empty where there are none
     rows: int
     live: bool
 
@@ -181,8 +182,16 @@ def _missing(kind: type[Pretrained]) -> str:
 
 
 def _named(matrix: FeatureMatrix) -> str:
-    spec = matrix.layout.parameters.get("spec")
-    return f"{matrix.layout.encoder} ({spec})" if spec else matrix.layout.encoder
+    weights = _weights(matrix)
+    return f"{matrix.layout.encoder} ({weights})" if weights else matrix.layout.encoder
+
+
+def _weights(matrix: FeatureMatrix) -> str:
+    """What to call the weights of an encoder; nothing where it has none."""
+    about = tuned_on(matrix)
+    if about is None:
+        return str(matrix.layout.parameters.get("spec", ""))
+    return f"{about.base}, tuned on {len(about.rows):,} labels"
 
 
 def _kept(workspace: Workspace, project_id: int, live: FeatureMatrix | None) -> list[KeptFeatures]:
@@ -195,7 +204,8 @@ def _kept(workspace: Workspace, project_id: int, live: FeatureMatrix | None) -> 
         setting = f"{name}:{spec}" if spec else name
         at_work = live is not None and matrix.version == live.version
         if setting not in found or at_work:
-            found[setting] = KeptFeatures(setting=setting, name=name, spec=spec, rows=matrix.rows, live=at_work)
+            weights = _weights(matrix)
+            found[setting] = KeptFeatures(setting=setting, name=name, spec=weights, rows=matrix.rows, live=at_work)
     return list(found.values())
 
 

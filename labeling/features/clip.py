@@ -12,7 +12,7 @@ Weights are read as safetensors or with `weights_only`: nothing in them is execu
 import json
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,9 +30,10 @@ from labeling.features.rasters import THREADS, opaque, open_image, source_of
 CONFIG = "open_clip_config.json"
 WEIGHTS = (".safetensors", ".bin", ".pth", ".pt")
 IN_A_GO = 3e9  # parameters of the image tower times images: about a second's work for two cores
-CHUNKS = 16, 512  # images in a chunk, at least and at most
+CHUNKS = 16, 1024  # images in a chunk, at least and at most
 ON_GPU = 512
-BATCH = 64  # images, or texts, in memory at once on a CPU
+SMALL = 8192  # bytes of an image: of smaller ones, threads cost more than they bring
+BATCH = 64  # images, or texts, in memory at once on a CPU; more images of a small model
 
 
 @dataclass(frozen=True)
@@ -86,11 +87,13 @@ class ClipModel:
         """Vectors of n images, of unit length: (n, columns)."""
         if not items:
             return np.empty((0, self.columns), dtype=np.float32)
-        batch = ON_GPU if self.device.type == "cuda" else BATCH
+        batch = ON_GPU if self.device.type == "cuda" else max(BATCH, self.chunk // 4)
         parts = [items[start : start + batch] for start in range(0, len(items), batch)]
+        if _bytes_of(items[0]) < SMALL:
+            return np.concatenate([self._see(self._stack(map(self._prepared, part))) for part in parts])
         with ThreadPoolExecutor(1) as ahead, ThreadPoolExecutor(THREADS) as threads:
             # While the model looks at one batch, the images of the next are decoded.
-            stacks = (ahead.submit(self._stack, part, threads) for part in parts)
+            stacks = (ahead.submit(self._stack, threads.map(self._prepared, part)) for part in parts)
             return np.concatenate([self._see(stack) for stack in _one_ahead(stacks)])
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -104,14 +107,14 @@ class ClipModel:
                 vectors.append(self.model.encode_text(tokens, normalize=True).float().cpu().numpy())
         return np.concatenate(vectors)
 
-    def _stack(self, items: Sequence[Content], threads: ThreadPoolExecutor) -> Any:
+    def _stack(self, images: Iterable[Any]) -> Any:
         import torch
 
-        return torch.stack(list(threads.map(self._prepared, items)))
+        return torch.stack(list(images))
 
     def _prepared(self, item: Content) -> Any:
         with open_image(source_of(item), side=self.side) as image:
-            return self.preprocess(opaque(image).convert("RGB"))
+            return self.preprocess(opaque(image))
 
     @property
     def side(self) -> int:
@@ -331,6 +334,11 @@ def _why(spec: str, architecture: str, checkpoint: Path | None, error: Exception
 def _first_line(error: BaseException) -> str:
     lines = str(error).strip().splitlines()
     return lines[0].split(". ")[0][:120].rstrip(".") if lines else type(error).__name__
+
+
+def _bytes_of(item: Content) -> int:
+    image = source_of(item)
+    return len(image) if isinstance(image, bytes) else image.stat().st_size
 
 
 def _one_ahead(futures: Iterator[Any]) -> Iterator[Any]:

@@ -33,7 +33,13 @@ def _step(labels: int) -> int:
     return math.floor(math.log(labels) / math.log(GROWTH) + 1e-9) if labels > 0 else -1
 
 
-def assess(seen: NDArray[Any], targets: NDArray[np.integer], fit: Fit, predictions: PoolPredictions) -> dict[str, Any]:
+def assess(
+    seen: NDArray[Any],
+    targets: NDArray[np.integer],
+    fit: Fit,
+    predictions: PoolPredictions,
+    fresh: NDArray[np.bool_] | None = None,
+) -> dict[str, Any]:
     """The assessment of a version, as `ModelVersion.metrics` keeps it.
 
     Parameters
@@ -46,12 +52,16 @@ def assess(seen: NDArray[Any], targets: NDArray[np.integer], fit: Fit, predictio
         Makes a head like the version's own of some of them.
     predictions
         What the version says of the pool.
+    fresh : (l,) bool, optional
+        Which labels the encoder was not tuned on: only these are held out.
     """
     held, right = np.zeros(BINS, dtype=np.int64), np.zeros(BINS, dtype=np.int64)
     folds = KFold(FOLDS, shuffle=True, random_state=0).split(seen)
     rows = np.asarray(seen, dtype=np.float64)
     for learned, kept in folds:
-        if len(np.unique(targets[learned])) < 2:
+        if fresh is not None:
+            kept = kept[fresh[kept]]
+        if len(kept) == 0 or len(np.unique(targets[learned])) < 2:
             continue
         head = fit(rows[learned], targets[learned])
         likely = head.predict_proba(rows[kept])

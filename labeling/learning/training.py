@@ -18,6 +18,7 @@ from labeling.errors import Invalid
 from labeling.features.encoding import open_features
 from labeling.features.matrix import FeatureMatrix
 from labeling.features.prior import View, current_prior, open_view
+from labeling.features.tuning import unseen
 from labeling.features.words import embed_words
 from labeling.learning.assessment import Fit, assess, is_due
 from labeling.learning.choice import Choice, choose
@@ -79,7 +80,8 @@ def learn(workspace: Workspace, job: Job) -> None:
         beliefs = predict_pool(features, fitted.head, snapshot.class_ids, snapshot.open_rows) if fitted else None
         trust: dict[str, Any] = {}
         if fitted and beliefs and is_due(len(snapshot.targets), live.labels if live else 0):
-            trust = assess(features[snapshot.labeled], snapshot.targets, fitted.fit, beliefs)
+            fresh = unseen(matrix, snapshot.project_id, snapshot.labeled)
+            trust = assess(features[snapshot.labeled], snapshot.targets, fitted.fit, beliefs, fresh)
     used = live.id if fitted is None and head is not None and live is not None else None
     _publish(workspace, job, snapshot, matrix, fitted, beliefs, trust, used, ranked, f"{trouble} {hindrance}".strip())
     prune(workspace, job.project_id)

@@ -51,9 +51,23 @@ def test_an_assessment_holds_every_label_out_once_and_counts_open_items_only() -
     assert len(kept["open"]) == BINS
 
 
+def test_labels_that_the_encoder_was_tuned_on_tell_nothing():
+    rows, targets = np.random.default_rng(0).normal(size=(60, 3)), np.arange(60) % 2
+    fresh = np.arange(60) < 20
+    beliefs = predictions(np.ones(5), np.ones(5, bool))
+    kept = assess(rows, targets, partial(fit_head, strength=1.0), beliefs, fresh)[KEY]
+    assert sum(kept["held"]) == 20
+    assert sum(assess(rows, targets, partial(fit_head, strength=1.0), beliefs, ~fresh & fresh)[KEY]["held"]) == 0
+
+
 def test_many_labels_are_not_all_held_out() -> None:
     targets = np.arange(4000) % 2
-    kept = assess(targets[:, None] + np.zeros((4000, 1)), targets, partial(fit_head, strength=1.0), predictions(np.ones(1), np.ones(1, bool)))[KEY]
+    kept = assess(
+        targets[:, None] + np.zeros((4000, 1)),
+        targets,
+        partial(fit_head, strength=1.0),
+        predictions(np.ones(1), np.ones(1, bool)),
+    )[KEY]
     assert sum(kept["held"]) == sum(kept["right"]) == 800
 
 

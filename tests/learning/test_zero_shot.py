@@ -13,11 +13,12 @@ from labeling.db.schema import Item, JobKind, ModelVersion, QueueEntry
 from labeling.errors import Invalid
 from labeling.features.encoding import encode_project
 from labeling.features.prior import PoolPrior
+from labeling.learning import labeled_sets
 from labeling.learning.choice import Choice
 from labeling.learning.head import LinearHead
 from labeling.learning.learner import Learner
 from labeling.learning.predictions import pool_predictions
-from labeling.learning.simulation import simulate
+from labeling.learning.simulation import compare_strategies, simulate
 from labeling.learning.training import live_model
 from labeling.learning.zero_shot import (
     FEWEST,
@@ -285,3 +286,18 @@ def test_words_sit_on_the_committee(coloured: SmallProject):
     assert splits
     # Seven members learn from labels; the words are the eighth.
     assert {sum(int(n) for n in why.split(":")[0].split() if n.isdigit()) for why in splits} == {8}
+
+
+def test_a_simulation_begins_with_the_words_of_the_project(coloured: SmallProject, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(labeled_sets, "FEWEST", 4)
+    coloured.learn()  # reads the words
+    for item, label in zip(coloured.items, coloured.classes * 6, strict=True):
+        coloured.answer(coloured.people[0], item, label)
+    replayed = labeled_sets.of_project(coloured.workspace, coloured.owner, coloured.id, "labels")
+    assert replayed.words is not None and replayed.words.shape == (2, replayed.features.shape[1])
+    curves = compare_strategies(
+        replayed.features, replayed.targets, words=replayed.words, seeds=2, budget=4, batch_size=2, processes=0
+    )
+    assert curves["labels"].tolist()[:3] == [0, 2, 4]
+    update_settings(coloured.workspace, coloured.owner, coloured.id, {"head": "logistic"})
+    assert labeled_sets.of_project(coloured.workspace, coloured.owner, coloured.id, "labels").words is None
