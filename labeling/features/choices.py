@@ -17,7 +17,7 @@ from labeling.features.encoding import AUTO, ENCODERS, Chosen, best_encoder, fir
 from labeling.features.matrix import FeatureMatrix
 from labeling.features.pretrained import Pretrained, how_to_install
 from labeling.features.sentences import Sentences
-from labeling.features.tuning import tuned_on
+from labeling.features.tuned import tuned_on
 from labeling.projects import settings_of
 from labeling.users import require
 from labeling.workspace import Workspace

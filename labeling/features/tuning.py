@@ -34,12 +34,11 @@ import psutil
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression
 
-from labeling.errors import Invalid
 from labeling.features.base import Content
 from labeling.features.clip import CONFIG, Clip, ClipModel
-from labeling.features.matrix import FeatureMatrix
 from labeling.features.pretrained import Unavailable
 from labeling.features.rasters import opaque, open_image, source_of
+from labeling.features.tuned import ABOUT_FILE, About
 
 BLOCKS = 2  # of the image tower, from its end, that learn
 EPOCHS, MOST_STEPS, BATCH = 40, 1_500, 32
@@ -52,29 +51,10 @@ MEMORY = 0.3  # share of what is free that the images may take
 LOOKED_AT = 64  # images at once
 CLOSE = 0.02  # by how much a vector, whose length is one, may differ where it is reckoned in two parts
 WEIGHTS_FILE = "open_clip_model.safetensors"
-ABOUT_FILE = "tuning.json"
 PARTIAL = ".part-"  # folders that are being written
 
 Weights = Mapping[str, Any]  # tensors by their names in the image tower
 Tick = Callable[[int, int], None]  # how many are done, of how many; what it raises ends the work
-
-
-@dataclass(frozen=True)
-class About:
-    """What is known of a tuned encoder, beside its weights.
-
-    Attributes
-    ----------
-    base : str
-        Spec of the weights that it was tuned from.
-    project_id : int
-    rows : list of int
-        The items of that project, by their rows, whose labels it has seen.
-    """
-
-    base: str
-    project_id: int
-    rows: list[int]
 
 
 class Tuner:
@@ -328,32 +308,6 @@ _OTHER_TOWER = (
     "Only vision transformers of open_clip's own can be tuned, and the image tower of this model is none; choose one "
     f"such as {Clip.default}."
 )
-
-
-def tuned_on(matrix: FeatureMatrix) -> About | None:
-    """What is known of the tuned encoder that made a matrix; None where no such encoder made it.
-
-    Raises
-    ------
-    Invalid
-        If the file that says so is damaged.
-    """
-    path = matrix.home / Path(str(matrix.layout.parameters.get("spec", ""))).expanduser() / ABOUT_FILE
-    if not path.is_file():
-        return None
-    try:
-        return About(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise Invalid(f"What is known of the tuned encoder at {path} is damaged; choose another encoder.") from error
-
-
-def unseen(matrix: FeatureMatrix, project_id: int, rows: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Whether the encoder of a matrix was not tuned on the labels of items in some rows, (l,): only these can tell how
-    good it is.
-    """
-    about = tuned_on(matrix)
-    seen = about.rows if about is not None and about.project_id == project_id else []
-    return np.asarray(~np.isin(rows, seen))
 
 
 def _vision_transformer(model: ClipModel) -> Any:

@@ -18,7 +18,7 @@ from labeling.errors import Invalid
 from labeling.features.encoding import open_features
 from labeling.features.matrix import FeatureMatrix
 from labeling.features.prior import View, current_prior, open_view
-from labeling.features.tuning import unseen
+from labeling.features.tuned import unseen
 from labeling.features.words import embed_words
 from labeling.learning.assessment import Fit, assess, is_due
 from labeling.learning.choice import Choice, choose

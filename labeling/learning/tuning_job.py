@@ -31,7 +31,8 @@ from labeling.features.clip import Clip
 from labeling.features.encoding import open_features
 from labeling.features.matrix import COUNT_FILE, FeatureMatrix
 from labeling.features.pretrained import Unavailable, memory_for
-from labeling.features.tuning import ABOUT_FILE, PARTIAL, About, Tuner, tuned_on, unseen
+from labeling.features.tuned import ABOUT_FILE, About, tuned_on, unseen
+from labeling.features.tuning import PARTIAL, Tuner
 from labeling.learning import tuning_trial
 from labeling.learning.snapshot import Snapshot, take_snapshot
 from labeling.learning.tuning_trial import Comparison

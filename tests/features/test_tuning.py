@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from labeling.features import tuning
+from labeling.features import tuned, tuning
 from labeling.features.base import Content
 from labeling.features.clip import Clip
 from labeling.features.matrix import FeatureMatrix
 from labeling.features.pretrained import Unavailable, hash_of
-from labeling.features.tuning import About, Tuner
+from labeling.features.tuned import About
+from labeling.features.tuning import Tuner
 from tests.tiny_clip import CONFIG, NAMES, digit_pictures, digit_targets, held_out_rows
 
 ITEMS = 40
@@ -128,16 +129,16 @@ def test_weights_that_cannot_be_opened_again_are_not_kept(
 def test_what_an_encoder_was_tuned_on_is_known_of_its_features(tmp_path: Path):
     home = tmp_path / "workspace"
     (home / "encoders" / "abc").mkdir(parents=True)
-    (home / "encoders" / "abc" / tuning.ABOUT_FILE).write_text(json.dumps(vars(ABOUT)))
+    (home / "encoders" / "abc" / tuned.ABOUT_FILE).write_text(json.dumps(vars(ABOUT)))
 
     def matrix(spec: str) -> FeatureMatrix:
         folder = home / "features" / "project-1" / spec.replace("/", "-")
         return FeatureMatrix.create(folder, width=2, encoder="clip", version="v", parameters={"spec": spec})
 
     made = matrix("encoders/abc")
-    assert tuning.tuned_on(made) == ABOUT and tuning.tuned_on(matrix("ViT-B-32/openai")) is None
-    np.testing.assert_array_equal(tuning.unseen(made, 1, np.array([2, 3, 4, 5])), [True, False, True, False])
-    assert tuning.unseen(made, 2, np.array([2, 3])).all()  # the rows are those of another project
+    assert tuned.tuned_on(made) == ABOUT and tuned.tuned_on(matrix("ViT-B-32/openai")) is None
+    np.testing.assert_array_equal(tuned.unseen(made, 1, np.array([2, 3, 4, 5])), [True, False, True, False])
+    assert tuned.unseen(made, 2, np.array([2, 3])).all()  # the rows are those of another project
 
 
 def test_two_classes_or_many_and_words_or_none_can_be_tuned_on(tuner: Tuner):

@@ -22,7 +22,7 @@ from labeling.cli import app
 from labeling.db.engine import reading, writing
 from labeling.db.schema import Event, Item, Job, JobKind, JobState, Label, Membership, Project, Role, Source
 from labeling.errors import Invalid, NotAllowed, NotFound
-from labeling.features import tuning
+from labeling.features import tuned, tuning
 from labeling.features.encoding import encoder_of, open_features
 from labeling.features.words import embed_words
 from labeling.jobs import Cancelled
@@ -376,7 +376,7 @@ def test_encoders_that_nothing_names_are_swept_away_and_nothing_else(
     tuning_job.sweep_encoders(small.workspace)  # before there are any
     for name in ("set", "used", "orphan", ".part-x"):
         (folder / name).mkdir(parents=True)
-        (folder / name / tuning.ABOUT_FILE).write_text("{}")
+        (folder / name / tuned.ABOUT_FILE).write_text("{}")
     (folder / "somebody's own").mkdir()
     update_settings(small.workspace, small.owner, small.id, {"encoder": "clip:encoders/set"})
     add_worded = small.workspace.features(small.id, "clip-used")
@@ -387,7 +387,7 @@ def test_encoders_that_nothing_names_are_swept_away_and_nothing_else(
     assert {path.name for path in folder.iterdir()} == {"set", "used", "somebody's own"}
     monkeypatch.setattr(tuning_job, "ORPHAN_SECONDS", 600)
     (folder / "young").mkdir()
-    (folder / "young" / tuning.ABOUT_FILE).write_text("{}")
+    (folder / "young" / tuned.ABOUT_FILE).write_text("{}")
     tuning_job.sweep_encoders(small.workspace)
     assert (folder / "young").exists()
 

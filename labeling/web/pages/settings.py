@@ -9,7 +9,7 @@ from labeling import projects
 from labeling.db.schema import Role
 from labeling.errors import AskwiseError
 from labeling.projects import MAX_GUIDELINES, ProjectSummary
-from labeling.web import current, frame, settings_classes, settings_near, settings_tuning
+from labeling.web import current, frame, settings_classes, settings_near
 from labeling.web.frame import plain, quiet
 
 ERROR = "settings_error"
@@ -152,6 +152,8 @@ with asking_tab:
             asked()
         with right, st.container(border=True, height="stretch"):
             learned()
+        from labeling.web import settings_tuning  # as heavy
+
         settings_tuning.show(project)
 with near_tab:
     if near_tab.open:
