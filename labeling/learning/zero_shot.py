@@ -43,6 +43,7 @@ TRUSTED = 30.0  # labels that the words of a class count as much as, while nothi
 WEIGHTS = (TRUSTED, 3.0, 0.0)
 FEWEST = 10  # labels that can speak against words
 MOST_CLASSES = 60  # among which they are asked: that takes 40 fits
+EVIDENCE = 2.5  # of log likelihood, against words: ten labels often speak against good ones by less
 UNSEEN = 3.0  # the weight of the words of a class that has no label
 STRENGTHS = 0.3, 5.0  # C of scikit-learn: how far a few labels may pull the head from its words, at first and at last
 LABELS_EACH = 30.0  # labels by which it rises by one
@@ -169,8 +170,10 @@ def choose_with_words(
         for choice in tried
     }
     tempered = {choice: _tempered(choice, logits[choice], targets) for choice in tried}
-    best = max(tried, key=lambda choice: _log_likelihood(logits[choice] / tempered[choice].temperature, targets))
-    return tempered[best]
+    likely = {choice: _log_likelihood(logits[choice] / tempered[choice].temperature, targets) for choice in tried}
+    trusted = max((choice for choice in tried if choice.weight == TRUSTED), key=likely.__getitem__)
+    best = max(tried, key=likely.__getitem__)
+    return tempered[best if likely[best] >= likely[trusted] + EVIDENCE else trusted]
 
 
 def _held_out(

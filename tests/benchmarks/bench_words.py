@@ -33,6 +33,7 @@ from tests.benchmarks.report import machine
 RESULTS = Path(__file__).parent / "results"
 SEEDS, BUDGET = 20, 200
 SHOWN = (0, 10, 20, 50, 100, 200)
+# In the order of the classes' names.
 AG_NAMES = ("Business", "Sci/Tech", "Sports", "World")
 AG_SENTENCES = (
     "Business news: companies, markets, the economy and finance.",
@@ -42,8 +43,8 @@ AG_SENTENCES = (
 )
 TREC_SENTENCES = (
     "What does this abbreviation stand for?",
-    "Which thing, animal, food, product or event is it?",
     "What is the definition, the reason or the manner of something?",
+    "Which thing, animal, food, product or event is it?",
     "Who is the person or the group?",
     "Where is the place, city or country?",
     "How many, how much, when, how long or how far: a number or a date.",
@@ -143,21 +144,19 @@ def _interval(differences: Sequence[float]) -> str:
     return f"{values.mean():+.2f} ({low:+.2f} to {high:+.2f})"
 
 
-def plot(curves: pd.DataFrame, path: Path) -> None:
+def plot(curves: pd.DataFrame, name: str, path: Path) -> None:
     """Zero-shot, from scratch, and beside words."""
     from matplotlib import pyplot
 
-    names = list(dict.fromkeys(curves["data"]))
-    figure, axes = pyplot.subplots(1, len(names), figsize=(5 * len(names), 4), squeeze=False)
-    for axis, name in zip(axes[0], names, strict=True):
-        for way, part in curves[curves["data"] == name].groupby("way"):
-            mean = part.groupby("labels")["accuracy"].mean()
-            (line,) = axis.plot(mean.index, mean, label="from scratch" if way == "scratch" else f"words: {way}")
-            if 0 in mean.index and way != "poor":
-                axis.axhline(mean[0], color=line.get_color(), linestyle=":", linewidth=1, label=f"zero-shot: {way}")
-        best = curves[curves["data"] == name]["accuracy"].max()
-        axis.set(title=name, xlabel="labels", ylabel="accuracy, %", ylim=(max(0, best - 45), best + 1))
-        axis.legend(fontsize=8)
+    figure, axis = pyplot.subplots(figsize=(5, 4))
+    for way, part in curves.groupby("way"):
+        mean = part.groupby("labels")["accuracy"].mean()
+        (line,) = axis.plot(mean.index, mean, label="from scratch" if way == "scratch" else f"words: {way}")
+        if 0 in mean.index and way != "poor":
+            axis.axhline(mean[0], color=line.get_color(), linestyle=":", linewidth=1, label=f"zero-shot: {way}")
+    best = curves["accuracy"].max()
+    axis.set(title=name, xlabel="labels", ylabel="accuracy, %", ylim=(max(0, best - 45), best + 1))
+    axis.legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(path, dpi=110)
 
@@ -176,16 +175,16 @@ def main() -> None:
                  for seed in range(asked.seeds)]  # fmt: skip
         done = Parallel(asked.processes)(delayed(replay)(*task, clip) for task in tasks)
     curves = pd.concat(done, ignore_index=True)
-    report = [f"# Words for the classes, {time.strftime('%Y-%m-%d')}", "", f"{asked.seeds} seeds; {machine()}.", ""]
     for name in sets:
-        report += [f"## {name}", "", *table(curves[curves["data"] == name], name), ""]
-    text = "\n".join(report)
-    print(text)
-    if asked.seeds >= SEEDS:
-        RESULTS.mkdir(exist_ok=True)
-        stem = RESULTS / f"{time.strftime('%Y-%m-%d')}-words"
-        stem.with_suffix(".md").write_text(text, encoding="utf-8")
-        plot(curves, stem.with_suffix(".png"))
+        of_set = curves[curves["data"] == name]
+        title = f"# Words for the classes: {name}, {time.strftime('%Y-%m-%d')}"
+        text = "\n".join([title, "", f"{asked.seeds} seeds; {machine()}.", "", *table(of_set, name), ""])
+        print(text)
+        if asked.seeds >= SEEDS:
+            RESULTS.mkdir(exist_ok=True)
+            stem = RESULTS / f"{time.strftime('%Y-%m-%d')}-words-{name}"
+            stem.with_suffix(".md").write_text(text, encoding="utf-8")
+            plot(of_set, name, stem.with_suffix(".png"))
 
 
 if __name__ == "__main__":
