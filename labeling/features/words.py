@@ -61,7 +61,7 @@ def embed_words(matrix: FeatureMatrix, texts: Sequence[str]) -> NDArray[np.float
         raise Invalid(f"The features of the encoder “{encoder.name}” know no words; choose CLIP or sentences.")
     missing = [text for text in dict.fromkeys(texts) if known_words(matrix, [text]) is None]
     for text, vector in zip(missing, encoder.embed(missing), strict=True):
-        _keep(_path(matrix, text), vector)
+        keep_word(matrix, text, vector)
     known = known_words(matrix, texts)
     assert known is not None
     return known
@@ -86,7 +86,9 @@ def _path(matrix: FeatureMatrix, text: str) -> Path:
     return matrix.folder / WORDS_FOLDER / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.npy"
 
 
-def _keep(path: Path, vector: NDArray[np.float32]) -> None:
+def keep_word(matrix: FeatureMatrix, text: str, vector: NDArray[np.float32]) -> None:
+    """Keep the vector of a text, (width,), whole or not at all."""
+    path = _path(matrix, text)
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, partial = tempfile.mkstemp(prefix=".part-", dir=path.parent)
     with open(descriptor, "wb") as file:

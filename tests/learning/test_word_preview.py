@@ -9,8 +9,8 @@ from labeling import jobs
 from labeling.db.engine import reading, writing
 from labeling.db.schema import JobKind, JobState, Worker
 from labeling.errors import Invalid, NotAllowed
-from labeling.features import words
 from labeling.features.matrix import FeatureMatrix
+from labeling.features.words import keep_word
 from labeling.learning import word_preview
 from labeling.learning.predictions import pool_predictions
 from labeling.learning.versions import live_model
@@ -44,7 +44,7 @@ def worded(small: SmallProject, features: list[list[float]], encoder: str = "cli
 def read(matrix: FeatureMatrix, **said: list[float]) -> None:
     """What a worker does with texts."""
     for text, vector in said.items():
-        words._keep(words._path(matrix, text), np.array(vector, dtype=np.float32))
+        keep_word(matrix, text, np.array(vector, dtype=np.float32))
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from labeling.db.engine import writing
 from labeling.db.schema import JobKind, Membership, Role
 from labeling.features.clip import Clip
 from labeling.features.matrix import FeatureMatrix
-from labeling.features.words import _keep, _path
+from labeling.features.words import keep_word
 from labeling.intake.near_duplicates import link_near_duplicates
 from labeling.learning import word_preview
 from labeling.users import local_user
@@ -283,7 +283,7 @@ def sorted_by_words(project: SmallProject, monkeypatch: pytest.MonkeyPatch) -> S
     )  # fmt: skip
     matrix.append(np.tile(np.eye(3, dtype=np.float32), (2, 1)))
     for text, at in {"a cat": 0, "a dog": 1, "a cow": 2, "it barks": 1, "it purrs": 0}.items():
-        _keep(_path(matrix, text), np.eye(3, dtype=np.float32)[at])
+        keep_word(matrix, text, np.eye(3, dtype=np.float32)[at])
     project.learn()
     return project
 
