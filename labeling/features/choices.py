@@ -13,7 +13,7 @@ from labeling.db.schema import JobKind, JobState, Role
 from labeling.features.base import Kind
 from labeling.features.brought import Brought, count_rows
 from labeling.features.clip import Clip
-from labeling.features.encoding import AUTO, ENCODERS, Chosen, best_encoder, first_items, matrices_of, open_features
+from labeling.features.encoding import ENCODERS, best_encoder, chosen_encoder, first_items, matrices_of, open_features
 from labeling.features.matrix import FeatureMatrix
 from labeling.features.pretrained import Pretrained, how_to_install
 from labeling.features.sentences import Sentences
@@ -146,7 +146,7 @@ def feature_state(workspace: Workspace, actor_id: int, project_id: int) -> Featu
         If there is no such project, or the acting user is not a member of it.
     """
     with reading(workspace.engine) as session:
-        setting = settings_of(require(session, actor_id, project_id)).encoder
+        require(session, actor_id, project_id)
     job = jobs.newest(workspace, actor_id, project_id, JobKind.ENCODE)
     matrix, total = open_features(workspace, project_id), count_rows(workspace, project_id)
     state = FeatureState(live=_named(matrix) if matrix else "", coming="", share=0.0, message="", problem="")
@@ -155,7 +155,7 @@ def feature_state(workspace: Workspace, actor_id: int, project_id: int) -> Featu
     if job.finished is not None:
         state.problem = job.error
         return state
-    chosen = Chosen(best_encoder(first_items(workspace, project_id))) if setting == AUTO else Chosen.named(setting)
+    chosen = chosen_encoder(workspace, project_id)
     rows = max((m.rows for m in matrices_of(workspace, project_id) if chosen.made(m)), default=0)
     state.coming = f"{chosen.kind.name} ({chosen.spec})" if chosen.spec else chosen.kind.name
     state.share = min(1.0, rows / total)
@@ -190,7 +190,7 @@ def _weights(matrix: FeatureMatrix) -> str:
     """What to call the weights of an encoder; nothing where it has none."""
     about = tuned_on(matrix)
     if about is None:
-        return str(matrix.layout.parameters.get("spec", ""))
+        return matrix.spec
     return f"{about.base}, tuned on {len(about.rows):,} labels"
 
 
@@ -200,8 +200,7 @@ def _kept(workspace: Workspace, project_id: int, live: FeatureMatrix | None) -> 
     whole = [m for m in matrices_of(workspace, project_id) if m.rows and m.rows >= total]
     found: dict[str, KeptFeatures] = {}
     for matrix in sorted(whole, key=lambda m: m.layout.created, reverse=True):
-        name, spec = matrix.layout.encoder, str(matrix.layout.parameters.get("spec", ""))
-        setting = f"{name}:{spec}" if spec else name
+        name, setting = matrix.layout.encoder, matrix.setting
         at_work = live is not None and matrix.version == live.version
         if setting not in found or at_work:
             weights = _weights(matrix)

@@ -66,8 +66,7 @@ class Chosen:
 
     def made(self, matrix: FeatureMatrix) -> bool:
         """Whether a matrix is of this encoder."""
-        layout = matrix.layout
-        return layout.encoder == self.kind.name and layout.parameters.get("spec", "") == self.spec
+        return matrix.layout.encoder == self.kind.name and matrix.spec == self.spec
 
 
 def encode_project(
@@ -97,7 +96,7 @@ def encode_project(
     total = count_rows(workspace, project_id)
     if not total:
         return None
-    chosen = _chosen(workspace, project_id)
+    chosen = chosen_encoder(workspace, project_id)
     try:
         current = _ready(workspace, project_id, chosen, total, progress)
     except Unavailable:
@@ -143,7 +142,7 @@ def open_features(workspace: Workspace, project_id: int) -> FeatureMatrix | None
     furthest = [matrix for matrix in matrices if matrix.rows == rows]
     if len(furthest) < 2:
         return furthest[0] if furthest else None
-    chosen = _chosen(workspace, project_id)
+    chosen = chosen_encoder(workspace, project_id)
     return max(furthest, key=lambda m: (chosen.made(m), m.layout.created))
 
 
@@ -185,7 +184,7 @@ def encoder_for(workspace: Workspace, project_id: int) -> type[Encoder]:
     Invalid
         If its settings name an encoder that there is not.
     """
-    return _chosen(workspace, project_id).kind
+    return chosen_encoder(workspace, project_id).kind
 
 
 def best_encoder(items: Sequence[Content]) -> type[Encoder]:
@@ -197,7 +196,8 @@ def best_encoder(items: Sequence[Content]) -> type[Encoder]:
     return Hog if sides and median(sides) <= SMALL_SIDE else Patches
 
 
-def _chosen(workspace: Workspace, project_id: int) -> Chosen:
+def chosen_encoder(workspace: Workspace, project_id: int) -> Chosen:
+    """The encoder that a project's settings name, with its weights; raises what `encoder_for` does."""
     name = _setting(workspace, project_id)
     return Chosen(best_encoder(first_items(workspace, project_id))) if name == AUTO else Chosen.named(name)
 
@@ -207,8 +207,8 @@ def _before(workspace: Workspace, project_id: int, chosen: Chosen) -> Chosen:
     others = [matrix for matrix in matrices_of(workspace, project_id) if matrix.rows and not chosen.made(matrix)]
     if not others:
         return Chosen(best_encoder(first_items(workspace, project_id)))
-    layout = max(others, key=lambda m: (m.rows, m.layout.created)).layout
-    return Chosen(ENCODERS[layout.encoder], str(layout.parameters.get("spec", "")))
+    furthest = max(others, key=lambda m: (m.rows, m.layout.created))
+    return Chosen(ENCODERS[furthest.layout.encoder], furthest.spec)
 
 
 def _ready(

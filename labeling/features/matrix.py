@@ -101,6 +101,16 @@ class FeatureMatrix:
         return self.folder.parents[2]
 
     @property
+    def spec(self) -> str:
+        """How the encoder's weights are named; empty where it has none of somebody else's."""
+        return str(self.layout.parameters.get("spec", ""))
+
+    @property
+    def setting(self) -> str:
+        """What the setting `encoder` says for it."""
+        return f"{self.layout.encoder}:{self.spec}" if self.spec else self.layout.encoder
+
+    @property
     def rows(self) -> int:
         """How many rows there are."""
         return self.layout.rows

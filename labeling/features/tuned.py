@@ -39,7 +39,7 @@ def tuned_on(matrix: FeatureMatrix) -> About | None:
     Invalid
         If the file that says so is damaged.
     """
-    path = matrix.home / Path(str(matrix.layout.parameters.get("spec", ""))).expanduser() / ABOUT_FILE
+    path = matrix.home / Path(matrix.spec).expanduser() / ABOUT_FILE
     if not path.is_file():
         return None
     try:

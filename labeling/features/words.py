@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sqlmodel import Session
 
 from labeling import jobs
-from labeling.db.schema import JobKind
+from labeling.db.schema import Job, JobKind
 from labeling.errors import Invalid
 from labeling.features.base import WORDS_FOLDER, Worded
 from labeling.features.brought import Brought
@@ -67,8 +67,10 @@ def embed_words(matrix: FeatureMatrix, texts: Sequence[str]) -> NDArray[np.float
     return known
 
 
-def ask_for_words(session: Session, project_id: int, texts: Sequence[str]) -> None:
+def ask_for_words(session: Session, project_id: int, texts: Sequence[str]) -> Job:
     """Have the worker embed texts, in the caller's transaction; what waits already is not forgotten.
+
+    Returns the job that does so.
 
     Raises
     ------
@@ -80,6 +82,7 @@ def ask_for_words(session: Session, project_id: int, texts: Sequence[str]) -> No
     job = jobs.request(session, project_id, JobKind.EMBED)
     job.payload = {"texts": list(dict.fromkeys([*job.payload.get("texts", []), *texts]))[-MOST:]}
     session.add(job)
+    return job
 
 
 def _path(matrix: FeatureMatrix, text: str) -> Path:

@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 from labeling import jobs
 from labeling.annotation.claims import with_keywords
 from labeling.db.engine import reading, writing
-from labeling.db.schema import Item, JobKind, Label, LabelClass
+from labeling.db.schema import Item, Label, LabelClass
 from labeling.db.values import clean_text
 from labeling.errors import Invalid, NotFound
 from labeling.features.encoding import open_features
@@ -195,8 +195,7 @@ def _words(
     if known is not None:
         return known[0]
     with writing(workspace.engine) as session:
-        ask_for_words(session, project_id, [text])
-        job_id = jobs.request(session, project_id, JobKind.EMBED).id  # the same: it waits already
+        job_id = ask_for_words(session, project_id, [text]).id
     assert job_id is not None
     if perform is not None:
         perform(job_id)

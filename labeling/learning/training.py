@@ -229,7 +229,7 @@ def _new_version(
         project_id=snapshot.project_id,
         number=first if newest is None else newest + 1,
         state=ModelState.LIVE,
-        encoder=":".join(filter(None, [matrix.layout.encoder, str(matrix.layout.parameters.get("spec", ""))])),
+        encoder=matrix.setting,
         feature_version=matrix.version,
         annotation_seq=snapshot.annotation_seq,
         annotation_hash=snapshot.annotation_hash,

@@ -218,7 +218,7 @@ def sweep_encoders(workspace: Workspace) -> None:
         named = {settings_of(project).encoder.rpartition("/")[2] for project in session.exec(select(Project)).all()}
     for path in workspace.root.glob(f"features/*/*/{COUNT_FILE}"):
         with suppress(Invalid):
-            named.add(str(FeatureMatrix.open(path.parent).layout.parameters.get("spec", "")).rpartition("/")[2])
+            named.add(FeatureMatrix.open(path.parent).spec.rpartition("/")[2])
     for path in folder.iterdir():
         ours = path.name.startswith(PARTIAL) or (path / ABOUT_FILE).exists()
         if ours and path.name not in named and path.stat().st_mtime < time.time() - ORPHAN_SECONDS:

@@ -150,12 +150,12 @@ def choose_with_words(
     before
         What was chosen last; it stays while there are hardly more labels.
     """
-    count, rows = len(targets), np.asarray(features[labeled])
-    strength = float(np.clip(count / LABELS_EACH, *STRENGTHS))
+    count = len(targets)
+    if not is_due(count, before):
+        return before
+    rows, strength = np.asarray(features[labeled]), float(np.clip(count / LABELS_EACH, *STRENGTHS))
     if count >= MANY:
         return choose(lambda power: prior.see(rows, power), targets, before, seed=seed)
-    if before.searched_at and not is_due(count, before):
-        return before
     own = power_of_words(prior, features, words)
     if count < FEWEST or len(words.vectors) > MOST_CLASSES or len(np.unique(targets)) < 2:
         return Choice(own, strength, 0, TRUSTED, START)
