@@ -25,7 +25,8 @@ MAX_GUIDELINES = 20_000  # characters
 MAX_TEMPLATE = 500
 LOOKED_AT = 20  # items that tell which columns rows have
 MOVES_FEATURES = {"encoder"}  # settings after which features are made anew
-MOVES_RANKING = {"strategy", "head", "overlap", "near_duplicates", "templates"}
+MOVES_RANKING = {"strategy", "head", "overlap", "opinions", "near_duplicates", "templates", "soft_labels"}
+MOVES_LABELS = {"overlap", "opinions", "certainty", "consensus"}  # settings after which answers are weighed anew
 
 
 def _with_a_place(templates: list[str]) -> list[str]:
@@ -42,7 +43,16 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    overlap: int = Bound(default=1, ge=1, le=100, description="how many people answer an item")
+    overlap: int = Bound(default=1, ge=1, le=100, description="how many people answer an item; by need: at most")
+    opinions: Literal["fixed", "by_need"] = Bound(
+        default="fixed", description="whether each item has all of its answers, or one, and more where it needs them"
+    )
+    certainty: float = Bound(
+        default=0.95, gt=0.5, lt=1, description="by need, people are asked until a label is this sure"
+    )
+    gold_share: float = Bound(
+        default=0.1, ge=0, le=0.5, description="how many of the items asked are gold ones, where there are any"
+    )
     strategy: str = Bound(default="adaptive", description="which item next")
     head: Literal["default", "logistic"] = Bound(
         default="default", description="what learns: logistic regression on the pool's own shape, or on plain features"
@@ -52,7 +62,19 @@ class Settings(BaseModel):
         default=[], max_length=20, description="texts that a class name is put into, in the place of {}, for its words"
     )
     lease_seconds: int = Bound(default=180, ge=1, le=86_400, description="how long an item is held for a person")
-    suggestions: Literal["show", "hide"] = Bound(default="show", description="whether the model's guess is seen")
+    suggestions: Literal["show", "hide", "auto"] = Bound(
+        default="show", description="whether the model's guess is seen; auto: until it is found to do harm"
+    )
+    hidden_share: float = Bound(
+        default=0.0, ge=0, le=0.5, description="how many items are asked without it, to measure its pull on people"
+    )
+    blind: bool = Bound(default=False, description="whether experts in Review see no names")
+    consensus: Literal["auto", "majority", "dawid_skene", "crowdlab"] = Bound(
+        default="auto", description="how several answers become a label; auto: by how many there are"
+    )
+    soft_labels: bool = Bound(
+        default=False, description="whether the model learns from how likely each class is, or from the label alone"
+    )
     near_duplicates: Literal["ask", "once"] = Bound(
         default="ask", description="whether items that are nearly the same are each asked, or one of them"
     )
@@ -152,6 +174,8 @@ def change_settings(session: Session, actor_id: int, project_id: int, changes: d
         jobs.request(session, project_id, JobKind.ENCODE)
     if moved & MOVES_RANKING:
         jobs.request(session, project_id, JobKind.TRAIN)
+    if moved & MOVES_LABELS:
+        jobs.request(session, project_id, JobKind.WEIGH)
     session.add(Event(project_id=project_id, user_id=actor_id, kind="settings changed", detail=dict(changes)))
     return now
 

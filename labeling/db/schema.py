@@ -7,7 +7,7 @@ import time
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, Enum, Index, UniqueConstraint, text
+from sqlalchemy import JSON, BigInteger, Column, Enum, Index, UniqueConstraint, false, text
 from sqlmodel import Field, SQLModel
 
 
@@ -57,11 +57,22 @@ class Source(StrEnum):
 
 
 class Origin(StrEnum):
-    """How an annotation came about: one item asked, a whole screen confirmed, or brought along by an import."""
+    """How an annotation came about: one item asked, a whole screen confirmed, brought along by an import, or decided in
+    a review. A decision is an adjudication: it beats all answers.
+    """
 
     ASKED = "asked"
     GRID = "grid"
     IMPORTED = "imported"
+    REVIEW = "review"
+
+
+class Method(StrEnum):
+    """How a label was derived from several answers."""
+
+    MAJORITY = "majority"
+    DAWID_SKENE = "dawid_skene"
+    CROWDLAB = "crowdlab"
 
 
 class ModelState(StrEnum):
@@ -80,6 +91,7 @@ class JobKind(StrEnum):
     SIMULATE = "simulate"
     EMBED = "embed"
     TUNE = "tune"
+    WEIGH = "weigh"
 
 
 class JobState(StrEnum):
@@ -103,11 +115,58 @@ def _word(kind: type[StrEnum], **options: Any) -> Any:
 
 
 class User(SQLModel, table=True):
-    """A person (or a program acting as one)."""
+    """A person (or a program acting as one).
+
+    Whoever has neither a password nor a subject does not sign in: the local user, and bearers of tokens alone.
+    """
 
     id: int | None = Field(default=None, primary_key=True)
     name: str = Field(unique=True, index=True)
     created: float = Field(default_factory=time.time)
+    password: str | None = None  # its Argon2 hash
+    subject: str | None = Field(
+        default=None, unique=True, index=True
+    )  # who an identity provider says it is: issuer and subject
+    administers: bool = Field(default=False, sa_column_kwargs={"server_default": false()})  # owns the workspace
+    disabled: float | None = None  # since when it may do nothing
+
+
+class SignIn(SQLModel, table=True):
+    """One browser of a user that is signed in; only the SHA-256 of what its cookie says is kept."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    user_id: int = Field(foreign_key="user.id", index=True)
+    digest: str = Field(unique=True, index=True)
+    created: float = Field(default_factory=time.time)
+    seen: float = Field(default_factory=time.time)
+    expires: float
+    ended: float | None = None
+    browser: str = ""
+
+
+class Invitation(SQLModel, table=True):
+    """A link by which one person may join; only the SHA-256 of its secret is kept."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    digest: str = Field(unique=True, index=True)
+    project_id: int | None = Field(default=None, foreign_key="project.id", index=True)
+    role: Role = _word(Role, default=Role.ANNOTATOR)
+    invited_by: int = Field(foreign_key="user.id")
+    note: str = ""  # whom it is for, in the words of who invited
+    created: float = Field(default_factory=time.time)
+    expires: float
+    used: float | None = None
+    user_id: int | None = Field(default=None, foreign_key="user.id")  # who came
+    revoked: float | None = None
+
+
+class FailedSignIn(SQLModel, table=True):
+    """How often signing in failed in a row, under one name or from one address, and until when it has to wait."""
+
+    key: str = Field(primary_key=True)
+    failures: int = 0
+    last: float = Field(default_factory=time.time)
+    wait_until: float = 0.0
 
 
 class ApiToken(SQLModel, table=True):
@@ -138,6 +197,7 @@ class Membership(SQLModel, table=True):
     project_id: int = Field(foreign_key="project.id", primary_key=True)
     user_id: int = Field(foreign_key="user.id", primary_key=True)
     role: Role = _word(Role)
+    set_aside: float | None = None  # since when the person's answers count for nothing
 
 
 class LabelClass(SQLModel, table=True):
@@ -157,6 +217,9 @@ class LabelClass(SQLModel, table=True):
     position: int = 0
     retired: bool = False
     merged_into: int | None = Field(default=None, foreign_key="labelclass.id")
+    # A class that was split is retired, and its answers count for nothing: its items are asked anew, among its parts.
+    split: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
+    part_of: int | None = Field(default=None, foreign_key="labelclass.id")
 
 
 class Item(SQLModel, table=True):
@@ -177,7 +240,9 @@ class Item(SQLModel, table=True):
     fields: dict[str, Any] | None = Field(default=None, sa_column=Column(JSON))
     meta: dict[str, Any] = _json()
     row: int  # of the feature matrix
-    answers: int = 0  # standing annotations that label it; derived
+    answers: int = 0  # standing annotations that label it and count; derived
+    wanted: int | None = None  # how many there should be, where that is not the project's overlap; derived
+    gold: bool = Field(default=False, sa_column_kwargs={"server_default": false()})  # asked again, to check people
     import_job_id: int | None = Field(default=None, foreign_key="job.id")
     known_class_id: int | None = Field(
         default=None, foreign_key="labelclass.id"
@@ -249,6 +314,44 @@ class Label(SQLModel, table=True):
     confidence: float
     source: Source = _word(Source)
     answers: int
+    method: Method = _word(Method, default=Method.MAJORITY, sa_column_kwargs={"server_default": Method.MAJORITY.value})
+    # How likely each class is, by id, where the answers were weighed; those that hardly are have no place.
+    distribution: dict[str, float] | None = Field(default=None, sa_column=Column(JSON))
+
+
+class Doubt(SQLModel, table=True):
+    """An item whose label may be wrong, by all that people and the model say; derived."""
+
+    item_id: int = Field(foreign_key="item.id", primary_key=True)
+    project_id: int = Field(foreign_key="project.id", index=True)
+    score: float  # the probability that the label is wrong
+    class_id: int | None = Field(default=None, foreign_key="labelclass.id")  # what it would be instead
+    why: str = ""
+
+
+class Reliability(SQLModel, table=True):
+    """What is known of a person's answers in a project, as `labeling.annotation.people` makes it; derived."""
+
+    project_id: int = Field(foreign_key="project.id", primary_key=True)
+    user_id: int = Field(foreign_key="user.id", primary_key=True)
+    accuracy: float  # how often an answer is the label
+    flagged: bool = False  # careless
+    figures: dict[str, Any] = _json()
+    computed: float = Field(default_factory=time.time)
+
+
+class Comment(SQLModel, table=True):
+    """One contribution to the thread of an item; where it names a person, the item was sent back to them."""
+
+    id: int | None = Field(default=None, primary_key=True)
+    event_id: str = Field(unique=True, max_length=64)  # made by the client, so that repeating it adds nothing
+    project_id: int = Field(foreign_key="project.id", index=True)
+    item_id: int = Field(foreign_key="item.id", index=True)
+    user_id: int = Field(foreign_key="user.id")
+    text: str
+    returned_to: int | None = Field(default=None, foreign_key="user.id", index=True)
+    done: float | None = None  # when that person answered anew, or the item was decided
+    created: float = Field(default_factory=time.time)
 
 
 class ModelVersion(SQLModel, table=True):
@@ -294,6 +397,7 @@ class QueueEntry(SQLModel, table=True):
     position: int = Field(primary_key=True)
     item_id: int = Field(foreign_key="item.id")
     utility: float
+    reason: Reason = _word(Reason, default=Reason.STRATEGY, sa_column_kwargs={"server_default": Reason.STRATEGY.value})
     why: str = ""
     suggestion_class_id: int | None = None
     suggestion_confidence: float | None = None
