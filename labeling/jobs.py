@@ -17,7 +17,9 @@ from labeling.workspace import Workspace
 CORES = max(1, (os.cpu_count() or 1) - 1)  # that a job may use: one is left for people's answers
 STALE_SECONDS = 10.0  # a running job that was not heard of for this long is another worker's to take
 FORGET_SECONDS = 60.0  # a worker that was not heard of for this long is gone
-_KINDS = (JobKind.EMBED, JobKind.TRAIN, JobKind.IMPORT, JobKind.ENCODE, JobKind.SIMULATE, JobKind.TUNE)
+_KINDS = (
+    JobKind.EMBED, JobKind.TRAIN, JobKind.IMPORT, JobKind.ENCODE, JobKind.WEIGH, JobKind.SIMULATE, JobKind.TUNE
+)  # fmt: skip
 _ORDER = {kind: place for place, kind in enumerate(_KINDS)}
 ALL = frozenset(_ORDER)  # in that order: people feel a waiting model most
 

@@ -13,12 +13,13 @@ from sqlmodel import Session, col, select, update
 
 from labeling import jobs
 from labeling.annotation.claims import Claim, with_keywords
-from labeling.annotation.consensus import live_class, settle, standing
+from labeling.annotation.consensus import chose_split, live_class, settle, standing
 from labeling.annotation.queue import has_room, held_claim, reclaim
 from labeling.db.engine import writing
 from labeling.db.schema import (
     Annotation,
     Assignment,
+    Comment,
     Item,
     JobKind,
     LabelClass,
@@ -26,6 +27,7 @@ from labeling.db.schema import (
     Membership,
     Origin,
     Project,
+    Reason,
     Verdict,
 )
 from labeling.db.values import Id
@@ -243,9 +245,11 @@ def _save(session: Session, actor_id: int, answer: Answer, now: float) -> Outcom
         if earlier.user_id != actor_id or earlier.verdict is Verdict.UNDO:
             raise _Refused(TAKEN)
         return Outcome(event_id=answer.event_id, status="repeated", project_id=earlier.project_id)
-    assignment = (
-        _corrected(session, actor_id, answer, now) if answer.supersedes else _leased(session, actor_id, answer, now)
-    )
+    supersedes: str | None
+    if answer.supersedes:
+        assignment, supersedes = _corrected(session, actor_id, answer, now), answer.supersedes
+    else:
+        assignment, supersedes = _leased(session, actor_id, answer, now)
     class_id = _class(session, assignment.project_id, answer)
     assignment.state = Lease.ANSWERED
     saved = Annotation(
@@ -262,7 +266,7 @@ def _save(session: Session, actor_id: int, answer: Answer, now: float) -> Outcom
         suggestion_class_id=assignment.suggestion_class_id,
         suggestion_shown=assignment.suggestion_shown,
         seconds=answer.seconds,
-        supersedes=answer.supersedes,
+        supersedes=supersedes,
         origin=Origin.GRID if answer.batch else Origin.ASKED,
         batch=answer.batch,
         created=now,
@@ -271,29 +275,36 @@ def _save(session: Session, actor_id: int, answer: Answer, now: float) -> Outcom
     # Leases of the same item in the person's other tabs are answered with this one.
     own = (col(Assignment.item_id) == assignment.item_id) & (col(Assignment.user_id) == actor_id)
     session.exec(update(Assignment).where(own, col(Assignment.state) == Lease.LEASED).values(state=Lease.ANSWERED))
+    if assignment.reason is Reason.REVIEW:
+        sent_back = (col(Comment.item_id) == assignment.item_id) & (col(Comment.returned_to) == actor_id)
+        session.exec(update(Comment).where(sent_back, col(Comment.done).is_(None)).values(done=now))
     _after(session, saved)
     return Outcome(event_id=answer.event_id, status="saved", project_id=saved.project_id)
 
 
-def _leased(session: Session, actor_id: int, answer: Answer, now: float) -> Assignment:
-    """The assignment that an answer fulfils, if it still may."""
+def _leased(session: Session, actor_id: int, answer: Answer, now: float) -> tuple[Assignment, str | None]:
+    """The assignment that an answer fulfils, if it still may; and the person's earlier answer that it takes the place
+    of: to an item that was sent back, or whose class was split.
+    """
     assignment = session.get(Assignment, answer.assignment_id) if answer.assignment_id is not None else None
     if assignment is None or assignment.user_id != actor_id or assignment.token != answer.token:
         raise _Refused("This item is not leased to you; claim it again.")
     project = require(session, actor_id, assignment.project_id)
-    mine = select(Annotation.id).where(
+    given = select(Annotation.id, chose_split()).where(
         Annotation.item_id == assignment.item_id,
         Annotation.user_id == actor_id,
+        Annotation.origin != Origin.REVIEW,
         standing(),
     )
-    if session.exec(mine).first() is not None:
+    mine = session.exec(given).first()
+    if mine is not None and not (mine[1] or assignment.reason is Reason.REVIEW):
         raise _Refused("You have already answered this item; correct that answer instead.")
     if assignment.state is Lease.ANSWERED:
         raise _Refused("This lease was used for an answer that you have since undone; claim the item again.")
     held = assignment.state is Lease.LEASED and assignment.expires > now
-    if not held and not has_room(session, assignment, settings_of(project).overlap, now):
+    if not held and not has_room(session, assignment, settings_of(project), now):
         raise _Refused("Your time on this item ran out and somebody else has it now; nothing more is needed from you.")
-    return assignment
+    return assignment, mine[0] if mine else None
 
 
 def _corrected(session: Session, actor_id: int, answer: Answer, now: float) -> Assignment:
@@ -306,8 +317,8 @@ def _corrected(session: Session, actor_id: int, answer: Answer, now: float) -> A
         raise _Refused("That answer came with an import; undo it, and the item can be claimed.")
     assignment = session.get_one(Assignment, given.assignment_id)
     becomes_label = answer.verdict == "label" and given.verdict is not Verdict.LABEL
-    overlap = settings_of(session.get_one(Project, given.project_id)).overlap
-    if becomes_label and not has_room(session, assignment, overlap, now):
+    settings = settings_of(session.get_one(Project, given.project_id))
+    if becomes_label and not has_room(session, assignment, settings, now):
         raise _Refused("Somebody else has this item now; nothing more is needed from you.")
     return assignment
 

@@ -62,7 +62,7 @@ def as_claim(session: Session, assignment: Assignment) -> Claim:
         expires=assignment.expires,
         item=ClaimedItem(id=item.id, external_id=item.external_id, text=item.text, fields=item.fields),
         media_url=f"/api/v1/items/{item.id}/media" if item.media else None,
-        reason=assignment.reason,
+        reason=Reason.STRATEGY if assignment.reason is Reason.GOLD else assignment.reason,  # nobody is to know
         why=assignment.why,
         utility=assignment.utility,
         suggestion=suggestion,

@@ -1,8 +1,8 @@
-"""What people are asked next: leases on the head of the live ranking.
+"""What people are asked next: leases on what an expert sent back, on gold items, and on the head of the live ranking.
 
 An item may be asked of a person who has no standing answer to it, while its answers and the other people's live
-leases are together fewer than the project's overlap. Leases last minutes, are renewed by a heartbeat, and carry a
-fencing token that is checked when the answer comes in.
+leases are together fewer than it has places (`labeling.annotation.consensus`). Leases last minutes, are renewed by a
+heartbeat, and carry a fencing token that is checked when the answer comes in.
 """
 
 import secrets
@@ -15,7 +15,8 @@ from sqlalchemy import ColumnElement, true
 from sqlmodel import Session, col, exists, func, select, update
 
 from labeling.annotation.claims import Claim, as_claim, with_keywords
-from labeling.annotation.consensus import standing
+from labeling.annotation.consensus import chose_split, is_open, places, standing
+from labeling.annotation.routing import RANDOM, Picked, as_ranked, gold_slots, hides_suggestion, sent_back, unseen_gold
 from labeling.db.engine import reading, writing
 from labeling.db.schema import Annotation, Assignment, Item, Lease, ModelVersion, Project, QueueEntry, Ranking, Reason
 from labeling.errors import Invalid
@@ -102,7 +103,7 @@ def reclaim(session: Session, previous: Assignment, client: str | None, now: flo
     None where others have filled the item meanwhile (it had been skipped, say).
     """
     project = session.get_one(Project, previous.project_id)
-    if not has_room(session, previous, settings_of(project).overlap, now):
+    if not has_room(session, previous, settings_of(project), now):
         return None
     fields = previous.model_dump(exclude={"id", "token", "state", "expires", "client", "created"})
     expires = now + settings_of(project).lease_seconds
@@ -139,7 +140,8 @@ def renew(
     with writing(workspace.engine) as session:
         now = time.time() if now is None else now
         project = require(session, actor_id, project_id)
-        overlap, expires = settings_of(project).overlap, now + settings_of(project).lease_seconds
+        settings = settings_of(project)
+        expires = now + settings.lease_seconds
         query = select(Assignment).where(
             Assignment.user_id == actor_id, Assignment.project_id == project_id, Assignment.state == Lease.LEASED
         )
@@ -148,7 +150,7 @@ def renew(
         renewed = []
         for assignment in session.exec(query.order_by(col(Assignment.id))).all():
             running = assignment.expires > now
-            if running or (assignment_ids is not None and _may_return(session, assignment, overlap, now)):
+            if running or (assignment_ids is not None and _may_return(session, assignment, settings, now)):
                 assignment.expires = expires
                 session.flush()
                 assert assignment.id is not None
@@ -175,7 +177,7 @@ def upcoming(workspace: Workspace, actor_id: int, project_id: int, limit: int = 
         query = (
             select(QueueEntry, Item.external_id)
             .join(Item, col(Item.id) == QueueEntry.item_id)
-            .where(QueueEntry.ranking_id == ranking.id, Item.answers < settings.overlap, is_asked(settings))
+            .where(QueueEntry.ranking_id == ranking.id, is_open(settings), is_asked(settings))
             .order_by(col(QueueEntry.position))
             .limit(limit)
         )
@@ -184,7 +186,7 @@ def upcoming(workspace: Workspace, actor_id: int, project_id: int, limit: int = 
                 item_id=entry.item_id,
                 external_id=external_id,
                 utility=entry.utility,
-                reason=Reason.STRATEGY,
+                reason=entry.reason,
                 why=entry.why,
                 model_version=version.number if version else None,
                 ranking=ranking.id,
@@ -205,8 +207,13 @@ def count_remaining(workspace: Workspace, actor_id: int, project_id: int, *, at_
         return remaining(session, actor_id, require(session, actor_id, project_id), time.time(), at_most=at_most)
 
 
-def has_room(session: Session, assignment: Assignment, overlap: int, now: float) -> bool:
-    """Whether an answer under this assignment would keep its item within the overlap."""
+def has_room(session: Session, assignment: Assignment, settings: Settings, now: float) -> bool:
+    """Whether an answer under this assignment would find a place at its item.
+
+    Gold items, and those that were sent back, have one for everybody.
+    """
+    if assignment.reason in (Reason.GOLD, Reason.REVIEW):
+        return True
     others = (
         select(func.count())
         .select_from(Assignment)
@@ -215,31 +222,46 @@ def has_room(session: Session, assignment: Assignment, overlap: int, now: float)
             Assignment.user_id != assignment.user_id,
             Assignment.state == Lease.LEASED,
             Assignment.expires > now,
+            takes_place(),
         )
     )
     item = session.get_one(Item, assignment.item_id)
-    return item.answers + session.exec(others).one() < overlap
+    return item.answers + session.exec(others).one() < places(item, settings)
 
 
-def _may_return(session: Session, lapsed: Assignment, overlap: int, now: float) -> bool:
+def _may_return(session: Session, lapsed: Assignment, settings: Settings, now: float) -> bool:
     """Whether a lapsed lease can run again: there is room, and the person has no newer lease of the item."""
-    return has_room(session, lapsed, overlap, now) and held_claim(session, lapsed.user_id, lapsed.item_id, now) is None
+    return has_room(session, lapsed, settings, now) and held_claim(session, lapsed.user_id, lapsed.item_id, now) is None
+
+
+def takes_place() -> ColumnElement[bool]:
+    """The condition that an `Assignment` holds one of its item's places."""
+    return col(Assignment.reason).not_in([Reason.GOLD, Reason.REVIEW])
 
 
 def eligible(actor_id: int, project: Project, now: float) -> list[ColumnElement[bool]]:
     """Conditions under which an `Item` may be leased to this person."""
     settings = settings_of(project)
-    overlap = settings.overlap
     live = (
         (col(Assignment.item_id) == Item.id) & (col(Assignment.state) == Lease.LEASED) & (col(Assignment.expires) > now)
     )
-    answered = exists().where(col(Annotation.item_id) == Item.id, col(Annotation.user_id) == actor_id, standing())
-    conditions = [col(Item.project_id) == project.id, col(Item.answers) < overlap, is_asked(settings), ~answered]
-    if overlap == 1:
+    conditions = [col(Item.project_id) == project.id, is_open(settings), is_asked(settings), ~has_answered(actor_id)]
+    if settings.overlap == 1:
         return [*conditions, ~exists().where(live)]
-    held = select(func.count()).select_from(Assignment).where(live).correlate(Item).scalar_subquery()
+    held = select(func.count()).select_from(Assignment).where(live, takes_place()).correlate(Item).scalar_subquery()
     mine = exists().where(live, col(Assignment.user_id) == actor_id)
-    return [*conditions, ~mine, col(Item.answers) + held < overlap]
+    at_first = settings.overlap if settings.opinions == "fixed" else 1
+    room = col(Item.answers) + held
+    return [*conditions, ~mine, room < settings.overlap, room < func.coalesce(Item.wanted, at_first)]
+
+
+def has_answered(actor_id: int) -> ColumnElement[bool]:
+    """The condition that a person has an answer to an `Item` that stands; one that chose a class which was split since
+    is none.
+    """
+    return exists().where(
+        col(Annotation.item_id) == Item.id, col(Annotation.user_id) == actor_id, standing(), ~chose_split()
+    )
 
 
 def is_asked(settings: Settings) -> ColumnElement[bool]:
@@ -252,17 +274,47 @@ def is_asked(settings: Settings) -> ColumnElement[bool]:
 def _lease_new(
     session: Session, actor_id: int, project: Project, count: int, client: str | None, now: float, expires: float
 ) -> list[Assignment]:
-    """Lease up to `count` eligible items: from the live ranking, then from the rest of the pool."""
+    """Lease up to `count` items: what was sent back first, then from the live ranking and the rest of the pool, with
+    gold items among them.
+    """
+    if count < 1:
+        return []
     settings = settings_of(project)
-    shown = settings.suggestions == "show"
-    conditions = eligible(actor_id, project, now)
     leased: list[Assignment] = []
 
     def lease(item: Item, **chosen: Any) -> None:
-        leased.append(lease_item(session, actor_id, item, client, now, expires, suggestion_shown=shown, **chosen))
+        hidden = hides_suggestion(settings, actor_id, item)
+        leased.append(lease_item(session, actor_id, item, client, now, expires, suggestion_shown=not hidden, **chosen))
 
+    for item, chosen in sent_back(session, actor_id, project, now, count):
+        lease(item, **chosen)
+    session.flush()
+    open_items = _open_items(session, actor_id, project, count - len(leased), now)
+    gold = unseen_gold(session, actor_id, project, now, gold_slots(settings, count - len(leased)))
+    for item, chosen in _mixed(open_items, gold, count - len(leased)):
+        lease(item, **chosen)
+    session.flush()
+    return leased
+
+
+def _mixed(open_items: Sequence[Picked], gold: Sequence[Picked], count: int) -> list[Picked]:
+    """Gold items at random places among the others, `count` in all; nothing but gold is asked of nobody."""
+    if not open_items:
+        return []
+    kept = list(open_items[: count - len(gold)])
+    for picked in gold:
+        kept.insert(RANDOM.randint(0, len(kept)), picked)
+    return kept
+
+
+def _open_items(session: Session, actor_id: int, project: Project, count: int, now: float) -> list[Picked]:
+    """Up to `count` eligible items: from the live ranking, then from the rest of the pool."""
+    if count < 1:
+        return []
+    conditions = eligible(actor_id, project, now)
     ranking = live_ranking(session, project.id) if project.id is not None else None
-    if ranking is not None and count > 0:
+    picked: list[Picked] = []
+    if ranking is not None:
         ranked = (
             select(QueueEntry, Item)
             .join(Item, col(Item.id) == QueueEntry.item_id)
@@ -270,24 +322,14 @@ def _lease_new(
             .order_by(col(QueueEntry.position))
             .limit(count)
         )
-        for entry, item in session.exec(ranked).all():
-            lease(
-                item,
-                why=entry.why,
-                utility=entry.utility,
-                ranking_id=ranking.id,
-                model_version_id=ranking.model_version_id,
-                suggestion_class_id=entry.suggestion_class_id,
-                suggestion_confidence=entry.suggestion_confidence,
-            )
-        session.flush()
-    if len(leased) < count:
+        picked = [(item, as_ranked(entry, ranking)) for entry, item in session.exec(ranked).all()]
+    if len(picked) < count:
         # Hashes of contents are as good as random, so their order is a spread-out one, and the same for everybody.
-        rest = select(Item).where(*conditions).order_by(col(Item.content_hash), col(Item.id)).limit(count - len(leased))
+        rest = select(Item).where(*conditions, col(Item.id).not_in([item.id for item, _ in picked]))
+        rest = rest.order_by(col(Item.content_hash), col(Item.id)).limit(count - len(picked))
         for item in session.exec(rest).all():
-            lease(item, why="not ranked yet")
-        session.flush()
-    return leased
+            picked.append((item, {"why": "not ranked yet"}))
+    return [(item, {"reason": Reason.OVERLAP if item.answers else Reason.STRATEGY, **how}) for item, how in picked]
 
 
 def lease_item(
@@ -302,9 +344,8 @@ def lease_item(
         client=client,
         token=secrets.token_urlsafe(12),
         expires=expires,
-        reason=Reason.OVERLAP if item.answers else Reason.STRATEGY,
         created=now,
-        **chosen,
+        **{"reason": Reason.OVERLAP if item.answers else Reason.STRATEGY, **chosen},
     )
     session.add(assignment)
     return assignment

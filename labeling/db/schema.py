@@ -222,6 +222,9 @@ class LabelClass(SQLModel, table=True):
     part_of: int | None = Field(default=None, foreign_key="labelclass.id")
 
 
+_WANTED = text("wanted IS NOT NULL")
+
+
 class Item(SQLModel, table=True):
     """One thing to label: an image (`media`, a content hash), a text, or the fields of a table row."""
 
@@ -229,6 +232,9 @@ class Item(SQLModel, table=True):
         UniqueConstraint("project_id", "external_id"),
         UniqueConstraint("project_id", "row"),
         Index("ix_item_open", "project_id", "answers", "content_hash"),
+        # Of few items: more would make a large import slow.
+        Index("ix_item_wanted", "project_id", sqlite_where=_WANTED, postgresql_where=_WANTED),
+        Index("ix_item_gold", "project_id", sqlite_where=text("gold = 1"), postgresql_where=text("gold")),
     )
 
     id: int | None = Field(default=None, primary_key=True)

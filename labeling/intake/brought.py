@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import BindParameter, bindparam
-from sqlmodel import Session, col, insert, select, update
+from sqlmodel import Session, col, func, insert, select, update
 
 from labeling.annotation.consensus import live_class, settle, standing
 from labeling.classes import add_classes
@@ -67,10 +67,11 @@ def answer(session: Session, project_id: int, actor_id: int, brought: Sequence[B
         col(Annotation.item_id).in_(named), (col(Annotation.origin) == Origin.IMPORTED) | mine
     )
     answered = set(session.exec(spoken).all())
-    asked = select(Item.id, Item.answers).where(col(Item.id).in_(named))
+    undecided = func.coalesce(Item.wanted, 1) > 0
+    asked = select(Item.id, Item.answers).where(col(Item.id).in_(named), undecided)
     answers_of = dict(session.exec(asked).all())
     overlap = settings_of(session.get_one(Project, project_id)).overlap
-    wanted = [b for b in brought if b.item_id not in answered and answers_of[b.item_id] < overlap]
+    wanted = [b for b in brought if b.item_id not in answered and answers_of.get(b.item_id, overlap) < overlap]
     first = [b for b in wanted if answers_of[b.item_id] == 0]
     answer_first(session, project_id, actor_id, first)
     if first:

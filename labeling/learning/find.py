@@ -112,7 +112,7 @@ def find_screen(
     """
     with reading(workspace.engine) as session:
         project = require(session, actor_id, project_id)
-        shown = settings_of(project).suggestions == "show"
+        shown = settings_of(project).suggestions != "hide"
         version = find_live(session, project_id)
     check_count(count)
     like, found = _look(workspace, project_id, text, item_id)

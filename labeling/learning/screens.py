@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from sqlmodel import Session, col, select
 
 from labeling.annotation.claims import Claim, as_claim, with_keywords
-from labeling.annotation.consensus import live_class
+from labeling.annotation.consensus import are_closed, live_class
 from labeling.annotation.queue import MAX_CLAIMS, eligible, give_back, lease_item, live_ranking, own_leases
 from labeling.db.engine import reading, writing
 from labeling.db.schema import Assignment, Item, LabelClass, ModelVersion, Project
@@ -193,11 +193,10 @@ def classes_today(session: Session, beliefs: PoolPredictions) -> NDArray[np.int6
 
 def _open_today(session: Session, project: Project, rows: int) -> NDArray[np.bool_]:
     """Whether each of so many rows may still be asked."""
-    closed = select(Item.row).where(
-        Item.project_id == project.id, Item.answers >= settings_of(project).overlap, Item.row < rows
-    )
     is_open = np.ones(rows, dtype=bool)
-    is_open[np.array(session.exec(closed).all(), dtype=np.intp)] = False
+    for condition in are_closed(settings_of(project)):
+        closed = select(Item.row).where(Item.project_id == project.id, condition, Item.row < rows)
+        is_open[np.array(session.exec(closed).all(), dtype=np.intp)] = False
     return is_open
 
 

@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine
 from sqlmodel import col, func, select
 
-from labeling.annotation.consensus import standing
+from labeling.annotation.consensus import are_closed, is_decision, is_opinion
 from labeling.annotation.queue import is_asked
 from labeling.classes import choices
 from labeling.db.engine import reading
-from labeling.db.schema import Annotation, Assignment, Item, Label, Lease, Project, Verdict
+from labeling.db.schema import Annotation, Assignment, Item, Label, Lease, Project
 from labeling.errors import NotFound
 from labeling.projects import Settings, settings_of
 from labeling.workspace import Workspace
@@ -79,9 +79,8 @@ def take_snapshot(workspace: Workspace, project_id: int, rows: int) -> Snapshot:
         labels = select(Item.row, Label.class_id).join(Label, col(Label.item_id) == Item.id)
         labels = labels.where(Item.project_id == project_id, Item.row < rows).order_by(col(Item.row))
         known = [(row, index[class_id]) for row, class_id in session.exec(labels).all() if class_id in index]
-        answered, left_out = col(Item.answers) >= settings.overlap, ~is_asked(settings)
         closed: set[int] = set()
-        for condition in (answered, left_out):  # each has an index
+        for condition in (*are_closed(settings), ~is_asked(settings)):
             closed.update(session.exec(select(Item.row).where(Item.project_id == project_id, condition)).all())
 
         leased = select(Item.row, Assignment.user_id, Assignment.client).join(Item, col(Item.id) == Assignment.item_id)
@@ -101,8 +100,7 @@ def take_snapshot(workspace: Workspace, project_id: int, rows: int) -> Snapshot:
         seq = session.exec(select(func.max(Annotation.seq)).where(Annotation.project_id == project_id)).one() or 0
         counted = select(Annotation.id).where(
             Annotation.project_id == project_id,
-            Annotation.verdict == Verdict.LABEL,
-            standing(),
+            is_opinion() | is_decision(),
         )
         seen = session.exec(counted.order_by(col(Annotation.seq))).all()
     labeled, targets = _columns(known)

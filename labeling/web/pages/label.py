@@ -85,7 +85,7 @@ shown = {
     "guidelines": project.guidelines,
     "classes": [c.model_dump() for c in detail.classes],
     "schema_version": detail.schema_version,
-    "show_suggestion": detail.settings.suggestions == "show",
+    "show_suggestion": detail.settings.suggestions != "hide",
     "person": current.actor(),
 }
 

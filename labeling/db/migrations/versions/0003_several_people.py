@@ -21,6 +21,11 @@ def upgrade() -> None:
     op.execute("ALTER TABLE labelclass ADD COLUMN part_of INTEGER REFERENCES labelclass(id)")
     op.add_column("item", sa.Column("wanted", sa.Integer(), nullable=True))
     op.add_column("item", sa.Column("gold", sa.Boolean(), server_default=sa.false(), nullable=False))
+    few = sa.text("wanted IS NOT NULL")
+    op.create_index("ix_item_wanted", "item", ["project_id"], sqlite_where=few, postgresql_where=few)
+    op.create_index(
+        "ix_item_gold", "item", ["project_id"], sqlite_where=sa.text("gold = 1"), postgresql_where=sa.text("gold")
+    )
     op.add_column("label", sa.Column("method", sa.String(length=16), server_default="majority", nullable=False))
     op.add_column("label", sa.Column("distribution", sa.JSON(), nullable=True))
     op.add_column("queueentry", sa.Column("reason", sa.String(length=16), server_default="strategy", nullable=False))

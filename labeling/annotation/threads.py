@@ -1,0 +1,164 @@
+"""The thread of an item: remarks of experts and of those who answered it, and items that are sent back with one."""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, Field
+from sqlmodel import Session, col, select
+
+from labeling.annotation.adjudication import item_of
+from labeling.annotation.answers import EventId
+from labeling.annotation.consensus import standing
+from labeling.db.engine import reading, writing
+from labeling.db.schema import Annotation, Comment, Item, Membership, Origin, Project, Role, User
+from labeling.db.values import Id, clean_text
+from labeling.errors import Invalid, NotFound
+from labeling.projects import settings_of
+from labeling.users import require
+from labeling.workspace import Workspace
+
+MAX_REMARK = 2_000  # characters
+
+
+class Remark(BaseModel):
+    """A remark to write into the thread of an item; `return_to` are people who are to answer it again."""
+
+    event_id: EventId
+    item_id: Id
+    text: str
+    return_to: list[Id] = Field(default=[], max_length=100)
+
+
+class Said(BaseModel):
+    """One contribution to a thread."""
+
+    id: int
+    item_id: int
+    person: str
+    mine: bool
+    text: str
+    returned_to: str | None
+    done: bool
+    created: float
+
+
+def remark(
+    workspace: Workspace, actor_id: int, project_id: int, remarks: Sequence[Remark], *, now: float | None = None
+) -> list[Said]:
+    """Write into the threads of items, each remark exactly once; experts may send items back with it.
+
+    An item that is sent back is the next that its people are asked; their new answers take the place of the old ones.
+
+    Raises
+    ------
+    Invalid
+        If a remark is empty or too long, or names somebody who has not answered the item.
+    NotFound, NotAllowed
+        If an item is none of the project's, or an annotator's who has not answered it; or if an annotator sends one
+        back.
+    """
+    said = []
+    with writing(workspace.engine) as session:
+        now = time.time() if now is None else now
+        require(session, actor_id, project_id)
+        for one in remarks:
+            if one.return_to:
+                require(session, actor_id, project_id, Role.EXPERT)
+            text = clean_text(one.text)
+            if not text or len(text) > MAX_REMARK:
+                raise Invalid(f"A remark is a text of 1 to {MAX_REMARK:,} characters.")
+            may_discuss(session, actor_id, project_id, one.item_id)
+            said += _remark(session, actor_id, project_id, one, text, now)
+        session.flush()
+        names = names_in_review(session, actor_id, project_id)
+        return [as_said(comment, actor_id, names) for comment in said]
+
+
+def read_thread(workspace: Workspace, actor_id: int, project_id: int, item_id: int) -> list[Said]:
+    """The thread of an item, the oldest remark first.
+
+    Raises
+    ------
+    NotFound
+        If the item is none of the project's, or an annotator's who has not answered it.
+    """
+    with reading(workspace.engine) as session:
+        require(session, actor_id, project_id)
+        may_discuss(session, actor_id, project_id, item_id)
+        return thread(session, actor_id, project_id, [item_id])[item_id]
+
+
+def thread(session: Session, actor_id: int, project_id: int, item_ids: Sequence[int]) -> dict[int, list[Said]]:
+    """The threads of items, in the caller's transaction; the caller has checked who asks."""
+    names = names_in_review(session, actor_id, project_id)
+    found = session.exec(select(Comment).where(col(Comment.item_id).in_(item_ids)).order_by(col(Comment.id))).all()
+    threads: dict[int, list[Said]] = {item_id: [] for item_id in item_ids}
+    for comment in found:
+        threads[comment.item_id].append(as_said(comment, actor_id, names))
+    return threads
+
+
+def names_in_review(session: Session, actor_id: int, project_id: int) -> dict[int, str]:
+    """The names of people by id; in a project that is reviewed blind, a number for everybody but the acting user."""
+    people = session.exec(select(User.id, User.name).order_by(col(User.id))).all()
+    if not settings_of(session.get_one(Project, project_id)).blind:
+        return {user_id: name for user_id, name in people if user_id is not None}
+    given = select(Annotation.user_id).where(Annotation.project_id == project_id).distinct()
+    numbers = {user_id: n for n, user_id in enumerate(sorted(session.exec(given).all()), start=1)}
+    return {
+        user_id: name if user_id == actor_id else f"Person {numbers.get(user_id, 0)}"
+        for user_id, name in people
+        if user_id is not None
+    }
+
+
+def may_discuss(session: Session, actor_id: int, project_id: int, item_id: int) -> Item:
+    """The item, if the acting user may read and write its thread: experts may, and whoever has answered it.
+
+    Raises
+    ------
+    NotFound
+        Otherwise: a stranger learns nothing from the difference.
+    """
+    item = item_of(session, project_id, item_id)
+    member = session.get(Membership, (project_id, actor_id))
+    own = select(Annotation.id).where(Annotation.item_id == item_id, Annotation.user_id == actor_id)
+    if member is None or (member.role is Role.ANNOTATOR and session.exec(own.limit(1)).first() is None):
+        raise NotFound(f"There is no item {item_id} in this project that you have answered.")
+    return item
+
+
+def as_said(comment: Comment, actor_id: int, names: dict[int, str]) -> Said:
+    """A comment as it is shown; `names` are those of the people."""
+    assert comment.id is not None
+    to = comment.returned_to
+    return Said(
+        id=comment.id, item_id=comment.item_id, person=names.get(comment.user_id, ""),
+        mine=comment.user_id == actor_id, text=comment.text, returned_to=None if to is None else names.get(to, ""),
+        done=comment.done is not None, created=comment.created,
+    )  # fmt: skip
+
+
+def _remark(session: Session, actor_id: int, project_id: int, one: Remark, text: str, now: float) -> list[Comment]:
+    """The comments that a remark comes to: one, or one for each person that the item is sent back to."""
+    wanted: list[int | None] = [*dict.fromkeys(one.return_to)] or [None]
+    # The same ids for the same remark, so that repeating it finds them.
+    ids = {to: one.event_id if at == 0 else f"{one.event_id[:56]}-{at}" for at, to in enumerate(wanted)}
+    there = session.exec(select(Comment).where(col(Comment.event_id).in_(ids.values()))).all()
+    if there:
+        if any(comment.user_id != actor_id or comment.item_id != one.item_id for comment in there):
+            raise Invalid("This event id belongs to another remark; send a new one.")
+        return list(there)
+    if one.return_to:
+        answered = select(Annotation.user_id).where(
+            Annotation.item_id == one.item_id, Annotation.origin != Origin.REVIEW, standing()
+        )
+        if not set(one.return_to) <= set(session.exec(answered).all()):
+            raise Invalid("An item is sent back to people who have answered it; choose among those.")
+    base: dict[str, Any] = {
+        "project_id": project_id, "item_id": one.item_id, "user_id": actor_id, "text": text, "created": now,
+    }  # fmt: skip
+    made = [Comment(event_id=ids[to], returned_to=to, **base) for to in wanted]
+    session.add_all(made)
+    return made
