@@ -28,6 +28,7 @@ from labeling.db.schema import (
     Origin,
     Project,
     Reason,
+    User,
     Verdict,
 )
 from labeling.db.values import Id
@@ -121,6 +122,7 @@ def _at_hand(session: Session, actor_id: int, answers: Sequence[Answer]) -> list
             select(Membership).where(Membership.user_id == actor_id, col(Membership.project_id).in_(projects))
         ).all(),
         *session.exec(select(LabelClass).where(col(LabelClass.id).in_({a.class_id for a in answers}))).all(),
+        session.get(User, actor_id),
     ]
 
 

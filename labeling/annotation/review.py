@@ -16,6 +16,7 @@ from labeling.db.engine import reading
 from labeling.db.schema import (
     Annotation,
     Assignment,
+    Comment,
     Doubt,
     Item,
     Label,
@@ -142,6 +143,7 @@ class ReviewQueue(BaseModel):
     total: int  # of the cause that was asked for
     causes: dict[Cause, int]  # how many wait for each; an item may for several
     waiting: int
+    sent_back: int  # how many wait for those who answered them
     decided: int
 
 
@@ -151,6 +153,7 @@ def read_review(
     project_id: int,
     *,
     cause: Cause | None = None,
+    sent_back: bool = False,
     decided: bool = False,
     offset: int = 0,
     limit: int = 20,
@@ -161,6 +164,8 @@ def read_review(
     ----------
     cause
         Only those that wait for this; all of them where None.
+    sent_back
+        Those that experts sent back, and that nobody has answered anew, instead: they wait for somebody else.
     decided
         Those that experts have decided on instead, the newest first.
 
@@ -175,13 +180,22 @@ def read_review(
         raise Invalid(f"Ask for 1 to {MOST} items at a time, from the first or a later one on.")
     with reading(workspace.engine) as session:
         project = require(session, actor_id, project_id, Role.EXPERT)
-        waiting = order(session, project)
+        away = set(_sent_back(session, project_id))
+        ordered = order(session, project)
+        waiting = [entry for entry in ordered if entry.item_id not in away]
         settled = _decided(session, project_id)
         counts = {one: sum(one in entry.causes for entry in waiting) for one in Cause}
-        chosen = settled if decided else [e for e in waiting if cause is None or cause in e.causes]
-        page = chosen[offset : offset + limit]
-        items = _items(session, actor_id, project, page)
-    return ReviewQueue(items=items, total=len(chosen), causes=counts, waiting=len(waiting), decided=len(settled))
+        if decided:
+            chosen = settled
+        elif sent_back:
+            doubted = {entry.item_id: entry for entry in ordered}
+            chosen = [doubted.get(item_id, Entry(item_id, 0.0, (), "")) for item_id in sorted(away)]
+        else:
+            chosen = [entry for entry in waiting if cause is None or cause in entry.causes]
+        items = _items(session, actor_id, project, chosen[offset : offset + limit])
+    return ReviewQueue(
+        items=items, total=len(chosen), causes=counts, waiting=len(waiting), sent_back=len(away), decided=len(settled)
+    )
 
 
 def read_item(workspace: Workspace, actor_id: int, project_id: int, item_id: int) -> ReviewItem:
@@ -282,10 +296,9 @@ def _active_people(session: Session, project_id: int) -> int:
     """How many people can be asked: annotators, and who else has answered, without those who were set aside."""
     answered = select(Annotation.user_id).where(Annotation.project_id == project_id).distinct()
     asked = or_(col(Membership.role) == Role.ANNOTATOR, col(Membership.user_id).in_(answered))
+    here = (Membership.project_id == project_id) & col(Membership.removed).is_(None)
     counted = select(func.count()).select_from(Membership)
-    return session.exec(
-        counted.where(Membership.project_id == project_id, asked, col(Membership.set_aside).is_(None))
-    ).one()
+    return session.exec(counted.where(here, asked, col(Membership.set_aside).is_(None))).one()
 
 
 def _decided(session: Session, project_id: int) -> list[Entry]:
@@ -293,6 +306,12 @@ def _decided(session: Session, project_id: int) -> list[Entry]:
     decisions = select(Annotation.item_id).where(Annotation.project_id == project_id, is_decision())
     newest = session.exec(decisions.order_by(col(Annotation.seq).desc())).all()
     return [Entry(item_id, 0.0, (), "") for item_id in dict.fromkeys(newest)]
+
+
+def _sent_back(session: Session, project_id: int) -> Sequence[int]:
+    """The items that somebody is to answer anew."""
+    open_ones = select(Comment.item_id).where(Comment.project_id == project_id, col(Comment.done).is_(None))
+    return session.exec(open_ones.where(col(Comment.returned_to).is_not(None)).distinct()).all()
 
 
 def _items(session: Session, actor_id: int, project: Project, page: Sequence[Entry]) -> list[ReviewItem]:

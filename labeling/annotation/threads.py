@@ -22,18 +22,19 @@ MAX_REMARK = 2_000  # characters
 
 
 class Remark(BaseModel):
-    """A remark to write into the thread of an item; `return_to` are people who are to answer it again."""
+    """A remark to write into the thread of an item; `return_to` are the answers that are to be given again."""
 
     event_id: EventId
     item_id: Id
     text: str
-    return_to: list[Id] = Field(default=[], max_length=100)
+    return_to: list[EventId] = Field(default=[], max_length=100)  # not people: in a blind review nobody knows them
 
 
 class Said(BaseModel):
     """One contribution to a thread."""
 
     id: int
+    event_id: str
     item_id: int
     person: str
     mine: bool
@@ -53,7 +54,7 @@ def remark(
     Raises
     ------
     Invalid
-        If a remark is empty or too long, or names somebody who has not answered the item.
+        If a remark is empty or too long, or names an answer that does not stand or is none to this item.
     NotFound, NotAllowed
         If an item is none of the project's, or an annotator's who has not answered it; or if an annotator sends one
         back.
@@ -104,8 +105,12 @@ def names_in_review(session: Session, actor_id: int, project_id: int) -> dict[in
     people = session.exec(select(User.id, User.name).order_by(col(User.id))).all()
     if not settings_of(session.get_one(Project, project_id)).blind:
         return {user_id: name for user_id, name in people if user_id is not None}
-    given = select(Annotation.user_id).where(Annotation.project_id == project_id).distinct()
-    numbers = {user_id: n for n, user_id in enumerate(sorted(session.exec(given).all()), start=1)}
+    known = {
+        user_id
+        for table in (Annotation, Comment)
+        for user_id in session.exec(select(table.user_id).where(table.project_id == project_id).distinct()).all()
+    }
+    numbers = {user_id: n for n, user_id in enumerate(sorted(known), start=1)}
     return {
         user_id: name if user_id == actor_id else f"Person {numbers.get(user_id, 0)}"
         for user_id, name in people
@@ -134,7 +139,7 @@ def as_said(comment: Comment, actor_id: int, names: dict[int, str]) -> Said:
     assert comment.id is not None
     to = comment.returned_to
     return Said(
-        id=comment.id, item_id=comment.item_id, person=names.get(comment.user_id, ""),
+        id=comment.id, event_id=comment.event_id, item_id=comment.item_id, person=names.get(comment.user_id, ""),
         mine=comment.user_id == actor_id, text=comment.text, returned_to=None if to is None else names.get(to, ""),
         done=comment.done is not None, created=comment.created,
     )  # fmt: skip
@@ -142,23 +147,25 @@ def as_said(comment: Comment, actor_id: int, names: dict[int, str]) -> Said:
 
 def _remark(session: Session, actor_id: int, project_id: int, one: Remark, text: str, now: float) -> list[Comment]:
     """The comments that a remark comes to: one, or one for each person that the item is sent back to."""
-    wanted: list[int | None] = [*dict.fromkeys(one.return_to)] or [None]
     # The same ids for the same remark, so that repeating it finds them.
-    ids = {to: one.event_id if at == 0 else f"{one.event_id[:56]}-{at}" for at, to in enumerate(wanted)}
-    there = session.exec(select(Comment).where(col(Comment.event_id).in_(ids.values()))).all()
+    ids = [one.event_id, *(f"{one.event_id[:56]}-{at}" for at in range(1, len(one.return_to)))]
+    there = session.exec(select(Comment).where(col(Comment.event_id).in_(ids)).order_by(col(Comment.id))).all()
     if there:
         if any(comment.user_id != actor_id or comment.item_id != one.item_id for comment in there):
             raise Invalid("This event id belongs to another remark; send a new one.")
         return list(there)
+    wanted: list[int | None] = [None]
     if one.return_to:
-        answered = select(Annotation.user_id).where(
-            Annotation.item_id == one.item_id, Annotation.origin != Origin.REVIEW, standing()
+        answered = select(Annotation.id, Annotation.user_id).where(
+            Annotation.item_id == one.item_id, col(Annotation.origin).in_([Origin.ASKED, Origin.GRID]), standing()
         )
-        if not set(one.return_to) <= set(session.exec(answered).all()):
-            raise Invalid("An item is sent back to people who have answered it; choose among those.")
+        gave = dict(session.exec(answered).all())
+        if not set(one.return_to) <= gave.keys():
+            raise Invalid("One of these answers was given anew meanwhile, or by nobody; look at the item again.")
+        wanted = [*dict.fromkeys(gave[event_id] for event_id in one.return_to)]
     base: dict[str, Any] = {
         "project_id": project_id, "item_id": one.item_id, "user_id": actor_id, "text": text, "created": now,
     }  # fmt: skip
-    made = [Comment(event_id=ids[to], returned_to=to, **base) for to in wanted]
+    made = [Comment(event_id=event_id, returned_to=to, **base) for event_id, to in zip(ids, wanted, strict=False)]
     session.add_all(made)
     return made

@@ -43,6 +43,9 @@ COLUMNS = (
     "text",
     "fields",
     "meta",
+    "agreement",
+    "method",
+    "adjudicator",
 )
 
 
@@ -114,7 +117,7 @@ class AnswerRows:
                 datetime.fromtimestamp(created, UTC).isoformat(timespec="milliseconds"), seconds, event_id,
                 supersedes, note, flagged, origin, batch, versions.get(model_id), names.get(suggested),
                 suggested_confidence, shown and suggested is not None, reason, why, utility, item_id, class_id,
-                content_hash, text, fields, meta or None,
+                content_hash, text, fields, meta or None, label.agreement, label.method, label.adjudicator,
             )  # fmt: skip
             rows.append(row)
         return rows

@@ -138,9 +138,10 @@ class Sides:
     def folder(self, side: str | None) -> str:
         """The folder of a side, with its slash: the side's own name where that is safe and not taken."""
         if side not in self._folders:
-            name = plain(side or "")
-            if not name or _alike(name) in self._taken:
-                name = f"{name}-{len(self._folders)}".lstrip("-")
+            own = name = plain(side or "")
+            number = len(self._folders)
+            while not name or _alike(name) in self._taken:
+                name, number = f"{own}-{number}".lstrip("-"), number + 1
             self._taken.add(_alike(name))
             self._folders[side] = f"{name}/"
         return self._folders[side]

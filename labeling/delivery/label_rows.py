@@ -41,6 +41,9 @@ class LabelRow(NamedTuple):
     item_id: int
     class_id: int | None
     content_hash: str
+    agreement: float | None  # the share of the answers that say what the label says
+    method: str | None  # how several answers became one label
+    adjudicator: str | None  # the expert who decided
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,8 @@ class LabelRows:
         for at, (item_id, name, text, fields, meta, media, content_hash, _, near, near_hash, near_meta) in enumerate(
             found
         ):
-            class_id, confidence, source, answers = labels.get(item_id, NOTHING)
+            settled = labels.get(item_id, NOTHING)
+            class_id, confidence, source = settled.class_id, settled.confidence, settled.source
             if class_id is None and guesses is not None and (guess := guesses[at]) is not None:
                 (class_id, confidence), source = guess, Source.MACHINE.value
             if class_id is None and self.unlabeled == "drop":
@@ -113,11 +117,14 @@ class LabelRows:
                 None if media is None else f"media/{media[:2]}/{media}",
                 meta or None,
                 self.split.side(first) if self.split else None,
-                answers,
+                settled.answers,
                 near,
                 item_id,
                 class_id,
                 content_hash,
+                settled.agreement,
+                settled.method,
+                settled.adjudicator,
             )
             rows.append(row)
         return rows

@@ -13,9 +13,22 @@ import sqlalchemy
 from sqlalchemy import ColumnElement, Select, String, type_coerce
 from sqlmodel import Session, col, func, select
 
-from labeling.annotation.consensus import agreed, standing
+from labeling.annotation.consensus import agreed, is_decision, standing
 from labeling.db.engine import reading
-from labeling.db.schema import Annotation, Item, LabelClass, ModelVersion, Origin, Project, User, Verdict
+from labeling.db.schema import (
+    Annotation,
+    Item,
+    Label,
+    LabelClass,
+    Membership,
+    Method,
+    ModelVersion,
+    Origin,
+    Project,
+    Source,
+    User,
+    Verdict,
+)
 from labeling.errors import Invalid
 from labeling.learning.versions import find_live
 from labeling.workspace import Workspace
@@ -80,15 +93,29 @@ class Moment(NamedTuple):
 
 
 class Settled(NamedTuple):
-    """What an item's answers come to; no class where they come to nothing."""
+    """What an item's answers come to; no class where they come to nothing.
+
+    Attributes
+    ----------
+    agreement
+        The share of the answers that say what the label says.
+    method
+        How several answers were made one label.
+    adjudicator
+        Who decided, where an expert did.
+    """
 
     class_id: int | None
     confidence: float | None
     source: str | None
     answers: int
+    agreement: float | None = None
+    method: str | None = None
+    adjudicator: str | None = None
 
 
 NOTHING = Settled(None, None, None, 0)
+_Votes = tuple[tuple[int, bool], ...]  # of each answer: its class, and whether it was imported
 
 
 class Chunk(NamedTuple):
@@ -106,52 +133,105 @@ class Lookup:
     live: dict[int, int]  # what each class stands for today, through any merges
     users: dict[int, str]
     versions: dict[int, int]
-    _known: dict[tuple[tuple[int, bool], ...], Settled] = field(default_factory=dict)  # what came of each set of votes
+    ignored: set[int]  # people whose answers were set aside
+    split: set[int]  # classes whose answers count for nothing
+    _known: dict[_Votes, Settled] = field(default_factory=dict)  # what came of each set of votes
 
     @classmethod
     def read(cls, session: Session, project_id: int) -> Self:
         """The names of a project."""
-        listed = select(LabelClass.id, LabelClass.name, LabelClass.merged_into)
+        listed = select(LabelClass.id, LabelClass.name, LabelClass.merged_into, LabelClass.split)
         found = session.exec(listed.where(LabelClass.project_id == project_id)).all()
-        merged = {class_id: into for class_id, _, into in found if into is not None}
+        merged = {class_id: into for class_id, _, into, _ in found if into is not None}
+        aside = select(Membership.user_id).where(
+            Membership.project_id == project_id, col(Membership.set_aside).is_not(None)
+        )
 
         def stands_for(class_id: int) -> int:
             return stands_for(merged[class_id]) if class_id in merged else class_id
 
         versions = select(ModelVersion.id, ModelVersion.number).where(ModelVersion.project_id == project_id)
         return cls(
-            classes={class_id: name for class_id, name, _ in found if class_id is not None},
+            classes={class_id: name for class_id, name, *_ in found if class_id is not None},
             live={class_id: stands_for(class_id) for class_id, *_ in found if class_id is not None},
             users={n: name for n, name in session.exec(select(User.id, User.name)).all() if n is not None},
             versions={n: number for n, number in session.exec(versions).all() if n is not None},
+            ignored=set(session.exec(aside).all()),
+            split={class_id for class_id, *_, split in found if split and class_id is not None},
         )
 
     def labels(self, session: Session, until: int, items: ColumnElement[bool]) -> dict[int, Settled]:
-        """What the answers to each item came to after annotation `until`, of the items that had any.
+        """What was said of each item came to after annotation `until`, of the items of which anything was.
 
         `items` is the condition on `Annotation.item_id` that says which items.
         """
-        imported = type_coerce(Annotation.origin, String) == Origin.IMPORTED.value
-        votes = sqlalchemy.select(col(Annotation.item_id), col(Annotation.class_id), imported).where(
-            items, type_coerce(Annotation.verdict, String) == Verdict.LABEL.value, standing(until)
-        )
-        chosen: dict[int, tuple[tuple[int, bool], ...]] = {}
-        for item_id, class_id, brought in session.connection().execute(votes):
-            if class_id is None:
+        origin = type_coerce(Annotation.origin, String)
+        said = sqlalchemy.select(
+            col(Annotation.item_id), col(Annotation.class_id), origin, col(Annotation.user_id)
+        ).where(items, type_coerce(Annotation.verdict, String) == Verdict.LABEL.value, standing(until))
+        chosen: dict[int, _Votes] = {}
+        for item_id, class_id, came, user_id in session.connection().execute(said):
+            if class_id is None or came == Origin.REVIEW.value or user_id in self.ignored or class_id in self.split:
                 continue
-            vote = (self.live[class_id], bool(brought))
+            vote = (self.live[class_id], came == Origin.IMPORTED.value)
             chosen[item_id] = (*chosen[item_id], vote) if item_id in chosen else (vote,)
-        return {item_id: self._settled(given) for item_id, given in chosen.items()}
+        settled = {item_id: self._settled(given) for item_id, given in chosen.items()}
+        self._weighed(session, until, chosen, settled)
+        self._decided(session, until, items, chosen, settled)
+        return settled
 
-    def _settled(self, given: tuple[tuple[int, bool], ...]) -> Settled:
+    def _settled(self, given: _Votes) -> Settled:
         if given not in self._known:
             label = agreed([class_id for class_id, _ in given], imported=all(brought for _, brought in given))
             self._known[given] = (
-                Settled(label.class_id, label.confidence, label.source.value, len(given))
+                Settled(
+                    label.class_id, label.confidence, label.source.value, len(given), label.confidence,
+                    Method.MAJORITY.value if len(given) > 1 else None,
+                )
                 if label
                 else NOTHING._replace(answers=len(given))
-            )
+            )  # fmt: skip
         return self._known[given]
+
+    def _weighed(self, session: Session, until: int, chosen: dict[int, _Votes], settled: dict[int, Settled]) -> None:
+        """Put in what the worker made of several answers, where nothing was said since."""
+        several = [item_id for item_id, given in chosen.items() if len(given) > 1]
+        if not several:
+            return
+        newer = select(Annotation.item_id).where(col(Annotation.seq) > until, col(Annotation.item_id).in_(several))
+        changed = set(session.exec(newer).all())
+        weighed = select(Label).where(col(Label.item_id).in_(several), Label.method != Method.MAJORITY)
+        for label in session.exec(weighed).all():
+            given = chosen[label.item_id]
+            if label.item_id in changed or label.answers != len(given):
+                continue
+            settled[label.item_id] = Settled(
+                label.class_id, label.confidence, label.source.value, len(given), _agreement(given, label.class_id),
+                label.method.value,
+            )  # fmt: skip
+
+    def _decided(
+        self,
+        session: Session,
+        until: int,
+        items: ColumnElement[bool],
+        chosen: dict[int, _Votes],
+        settled: dict[int, Settled],
+    ) -> None:
+        """Put in what experts decided: it beats all answers."""
+        decisions = select(Annotation).where(items, is_decision(until)).order_by(col(Annotation.seq))
+        for decision in session.exec(decisions).all():
+            given = chosen.get(decision.item_id, ())
+            class_id = None if decision.class_id is None else self.live[decision.class_id]
+            settled[decision.item_id] = Settled(
+                class_id, None if class_id is None else 1.0, Source.ADJUDICATED.value, len(given),
+                _agreement(given, class_id), None, self.users.get(decision.user_id),
+            )  # fmt: skip
+
+
+def _agreement(given: _Votes, class_id: int | None) -> float | None:
+    """The share of the answers that say a class."""
+    return sum(vote == class_id for vote, _ in given) / len(given) if given and class_id is not None else None
 
 
 def in_chunks(

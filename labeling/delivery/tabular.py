@@ -18,7 +18,7 @@ HEAVY = 32 * 2**20  # bytes
 NUMBERS = {
     **dict.fromkeys(("answers", "item_id", "class_id", "model_version"), pa.int64()),
     **dict.fromkeys(
-        ("confidence", "label_confidence", "seconds", "suggestion_confidence", "utility"), pa.float64()
+        ("agreement", "confidence", "label_confidence", "seconds", "suggestion_confidence", "utility"), pa.float64()
     ),
     **dict.fromkeys(("flagged", "suggestion_shown"), pa.bool_()),
 }  # fmt: skip

@@ -34,7 +34,10 @@ OURS: dict[str, Role] = {
     "external_id": "id", "label": "label", "text": "text", "fields": "field", "image": "image", "file_name": "image",
     "meta": "meta", "split": "meta",
 }  # fmt: skip
-OURS_ALONE = {"confidence", "source", "answers", "near_duplicate_of", "item_id", "class_id", "content_hash"}
+OURS_ALONE = {
+    "confidence", "source", "answers", "near_duplicate_of", "item_id", "class_id", "content_hash", "agreement", "method",
+    "adjudicator",
+}  # fmt: skip
 
 INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?")

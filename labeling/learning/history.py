@@ -23,8 +23,8 @@ NOBODY = -1  # in a column of ids: none
 
 _ANSWERS = {
     "seq": "int64", "item": "int64", "user": "int64", "verdict": "category", "class_id": "int64", "version": "int64",
-    "suggested": "int64", "confidence": "float64", "seconds": "float64", "created": "float64", "origin": "category",
-    "superseded": "int64",
+    "suggested": "int64", "shown": "bool", "confidence": "float64", "reason": "category", "seconds": "float64",
+    "created": "float64", "origin": "category", "superseded": "int64",
 }  # fmt: skip
 _VERSIONS = {"id": "int64", "number": "int64", "labels": "int64", "created": "float64", "seen": "int64"}
 
@@ -40,7 +40,8 @@ class History:
     answers : DataFrame
         One row per standing answer, in the order they came: ``seq``, ``item``, ``user``, ``verdict``, ``class_id`` and
         ``suggested`` (through any merges; `NOBODY` where there is none), ``version`` (the number of the model version
-        that suggested), ``confidence`` in the suggestion, ``seconds``, ``created``, ``origin``; ``right``, whether the
+        that suggested), ``confidence`` in the suggestion, whether it was ``shown``, the ``reason`` why the item was
+        asked, ``seconds``, ``created``, ``origin``; ``right``, whether the
         suggestion is the answer; and ``judged``, whether that judges the model: nobody had labeled the item when the
         version was trained.
     versions : DataFrame
@@ -59,8 +60,8 @@ class History:
 
     @cached_property
     def given(self) -> pd.DataFrame:
-        """The answers that people gave here: all but imported ones."""
-        return self.answers[self.answers["origin"] != Origin.IMPORTED]
+        """The answers that people gave here: all but imported ones and experts' decisions."""
+        return self.answers[~self.answers["origin"].isin([Origin.IMPORTED, Origin.REVIEW])]
 
     @cached_property
     def labels(self) -> pd.DataFrame:
@@ -117,7 +118,8 @@ def _new_answers(session: Session, project_id: int, after: int) -> list[Any]:
     query = (
         select(  # type: ignore[call-overload,misc]
             Annotation.seq, Annotation.item_id, Annotation.user_id, Annotation.verdict, Annotation.class_id,
-            Annotation.model_version_id, Annotation.suggestion_class_id, Assignment.suggestion_confidence,
+            Annotation.model_version_id, Annotation.suggestion_class_id, Annotation.suggestion_shown,
+            Assignment.suggestion_confidence, Assignment.reason,
             Annotation.seconds, Annotation.created, Annotation.origin, _earlier.seq,
         )
         .outerjoin(Assignment, col(Assignment.id) == Annotation.assignment_id)

@@ -1,12 +1,13 @@
 """The whole pool in order of utility, and what the model thinks of its head."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from labeling.db.schema import Reason
 from labeling.learning.head import LinearHead
 from labeling.learning.snapshot import Snapshot
 from strategies import Pool, get_strategy, phase, reasons, select, variety
@@ -14,14 +15,19 @@ from strategies.base import Model
 from strategies.committee import Committee
 
 QUEUE_LENGTH = 500  # items kept of a ranking: far more than people answer before the next; answers wait for the writing
+GOLD = 100  # gold items that have a place in the queue, so that they look like others
+SAMPLED = 1000  # items from which the model's doubt is taken
 SPREAD = 10  # items at the head of the queue that differ from each other, where the strategy wants variety
+
+
+Entry = dict[str, Any]  # the values of a `QueueEntry`
 
 
 @dataclass(frozen=True)
 class Ranked:
-    """A ranking on its way to the database; `entries` are the values of `QueueEntry` rows."""
+    """A ranking on its way to the database."""
 
-    entries: list[dict[str, Any]]
+    entries: list[Entry]
     candidates: int
     phase: str
 
@@ -50,21 +56,47 @@ def rank_pool(
     )
     utilities = strategy.utilities(pool, head, np.random.default_rng(seed))
     chosen = _order(utilities, pool, variety(strategy, pool, head), seed)
-    rows = snapshot.open_rows[chosen]
-    whys = reasons(strategy, pool, head, rows, snapshot.class_names)
-    guesses, confidences = _guess(features, rows, snapshot, head)
-    entries = [
-        {
-            "position": position,
-            "item_id": int(snapshot.open_items[at]),
-            "utility": float(utilities[at]),
-            "why": why,
-            "suggestion_class_id": guess,
-            "suggestion_confidence": confidence,
-        }
-        for position, (at, why, guess, confidence) in enumerate(zip(chosen, whys, guesses, confidences, strict=True))
-    ]
-    return Ranked(entries, len(utilities), phase(strategy, pool, head))
+
+    def entries(rows: NDArray[np.int64], items: Iterable[int], worth: Iterable[float], **fields: Any) -> list[Entry]:
+        whys = reasons(strategy, pool, head, rows, snapshot.class_names)
+        guesses, confidences = _guess(features, rows, snapshot, head)
+        columns = zip(items, worth, whys, guesses, confidences, strict=True)
+        return [
+            {
+                "item_id": int(item), "utility": float(utility), "why": why, "suggestion_class_id": guess,
+                "suggestion_confidence": confidence, "reason": Reason.STRATEGY, **fields,
+            }
+            for item, utility, why, guess, confidence in columns
+        ]  # fmt: skip
+
+    new = entries(snapshot.open_rows[chosen], snapshot.open_items[chosen], utilities[chosen])
+    again = sorted(snapshot.asked_again, key=lambda one: -one.doubt)[:QUEUE_LENGTH]
+    opinions = entries(
+        np.array([one.row for one in again], dtype=np.int64), [one.item_id for one in again],
+        [one.doubt for one in again], reason=Reason.OVERLAP,
+    )  # fmt: skip
+    for entry, one in zip(opinions, again, strict=True):
+        entry["why"] = f"another opinion: {one.why}"
+    model_doubt = _doubt(features, snapshot, head)
+    first = sum(one.doubt > model_doubt for one in again)
+    gold = np.random.default_rng(seed).permutation(len(snapshot.gold_rows))[:GOLD]
+    worth = utilities[chosen[:1]].tolist() * len(gold) if len(chosen) else [0.0] * len(gold)
+    known = entries(snapshot.gold_rows[gold], snapshot.gold_items[gold], worth, reason=Reason.GOLD)
+    ranked = [*opinions[:first], *new, *opinions[first:], *known]
+    for position, entry in enumerate(ranked):
+        entry["position"] = position
+    return Ranked(ranked, len(utilities) + len(again), phase(strategy, pool, head))
+
+
+def _doubt(features: NDArray[np.floating], snapshot: Snapshot, head: LinearHead | None) -> float:
+    """The probability that the model is wrong about an item that nobody has answered, on average; 1 without a model.
+
+    It is what another opinion is measured by: both say how likely the label is wrong that an answer would mend.
+    """
+    if head is None or not len(snapshot.open_rows):
+        return 1.0 if len(snapshot.open_rows) else 0.0
+    sample = snapshot.open_rows[:: max(1, len(snapshot.open_rows) // SAMPLED)]
+    return float(1 - head.predict_proba(np.asarray(features[sample])).max(axis=1).mean())
 
 
 def _order(utilities: NDArray[np.float64], pool: Pool, diversity: int, seed: int) -> NDArray[np.intp]:

@@ -13,16 +13,27 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine
 from sqlmodel import col, func, select
 
-from labeling.annotation.consensus import are_closed, is_decision, is_opinion
+from labeling.annotation.consensus import are_closed, is_decision, is_open, is_opinion
 from labeling.annotation.queue import is_asked
 from labeling.classes import choices
 from labeling.db.engine import reading
-from labeling.db.schema import Annotation, Assignment, Item, Label, Lease, Project
+from labeling.db.schema import Annotation, Assignment, Doubt, Item, Label, Lease, Project
 from labeling.errors import NotFound
 from labeling.projects import Settings, settings_of
 from labeling.workspace import Workspace
 
+LEVEL = 0.5  # the probability that a label is wrong where people disagree and nothing else is known
 READ_AT_ONCE = 5_000  # item ids in one transaction, so that it is short
+
+
+@dataclass(frozen=True)
+class AskedAgain:
+    """An item of which another opinion is wanted."""
+
+    row: int
+    item_id: int
+    doubt: float  # the probability that its label is wrong
+    why: str
 
 
 @dataclass(frozen=True)
@@ -36,7 +47,11 @@ class Snapshot:
     labeled, targets : (l,) int
         Feature rows with a label, and its class index.
     open_rows, open_items : (m,) int
-        Feature rows of the items that may still be asked, and their item ids.
+        Feature rows of the items that may still be asked, and their item ids; without those that are asked again.
+    asked_again
+        Items of which another opinion is wanted, though people were to give one each.
+    gold_rows, gold_items : (g,) int
+        Feature rows of the gold items, and their item ids.
     held_rows : (h,) int
         Feature rows of the items that people are working on: what a browser tab shows, not what it fetched ahead, as
         that is exchanged for better items when there are any; and all that a client without a tab has leased.
@@ -55,6 +70,9 @@ class Snapshot:
     targets: NDArray[np.int64]
     open_rows: NDArray[np.int64]
     open_items: NDArray[np.int64]
+    asked_again: list[AskedAgain]
+    gold_rows: NDArray[np.int64]
+    gold_items: NDArray[np.int64]
     held_rows: NDArray[np.int64]
     annotation_seq: int
     annotation_hash: str
@@ -83,6 +101,16 @@ def take_snapshot(workspace: Workspace, project_id: int, rows: int) -> Snapshot:
         for condition in (*are_closed(settings), ~is_asked(settings)):
             closed.update(session.exec(select(Item.row).where(Item.project_id == project_id, condition)).all())
 
+        again = select(Item.row, Item.id, Doubt.score, Doubt.why).outerjoin(Doubt, col(Doubt.item_id) == Item.id)
+        again = again.where(Item.project_id == project_id, col(Item.wanted) > Item.answers, Item.answers > 0)
+        asked_again = [
+            AskedAgain(row, item_id, LEVEL if doubt is None else doubt, why or "people disagree")
+            for row, item_id, doubt, why in session.exec(again.where(is_open(settings), is_asked(settings))).all()
+            if row < rows and item_id is not None
+        ]
+        golden = select(Item.row, Item.id).where(Item.project_id == project_id, col(Item.gold).is_(True))
+        gold = session.exec(golden.where(Item.row < rows).order_by(col(Item.row))).all()
+
         leased = select(Item.row, Assignment.user_id, Assignment.client).join(Item, col(Item.id) == Assignment.item_id)
         leased = leased.where(
             Assignment.project_id == project_id,
@@ -104,9 +132,11 @@ def take_snapshot(workspace: Workspace, project_id: int, rows: int) -> Snapshot:
         )
         seen = session.exec(counted.order_by(col(Annotation.seq))).all()
     labeled, targets = _columns(known)
-    is_open = item_ids > 0
-    is_open[[row for row in closed if row < len(item_ids)]] = False
-    open_rows = np.flatnonzero(is_open)
+    fresh = item_ids > 0
+    fresh[[row for row in closed if row < len(item_ids)]] = False
+    fresh[[one.row for one in asked_again]] = False
+    open_rows = np.flatnonzero(fresh)
+    gold_rows, gold_items = _columns(gold)
     return Snapshot(
         project_id,
         settings,
@@ -117,6 +147,9 @@ def take_snapshot(workspace: Workspace, project_id: int, rows: int) -> Snapshot:
         targets,
         open_rows,
         item_ids[open_rows],
+        asked_again,
+        gold_rows,
+        gold_items,
         np.unique(np.array(held, dtype=np.int64)),
         seq,
         hashlib.sha256("\n".join(seen).encode()).hexdigest(),

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlmodel import Session, col, delete, func, insert, select, update
 from threadpoolctl import threadpool_limits
 
@@ -17,7 +18,7 @@ from labeling.db.schema import Job, JobState, ModelState, ModelVersion, QueueEnt
 from labeling.errors import Invalid
 from labeling.features.encoding import open_features
 from labeling.features.matrix import FeatureMatrix
-from labeling.features.prior import View, current_prior, open_view
+from labeling.features.prior import PoolPrior, View, current_prior, open_view
 from labeling.features.tuned import unseen
 from labeling.features.words import embed_words
 from labeling.learning.assessment import Fit, assess, is_due
@@ -142,17 +143,35 @@ def _fit(matrix: FeatureMatrix, snapshot: Snapshot, live: ModelVersion | None, w
     seen_before = live is not None and live.feature_version == matrix.version  # of other features it says nothing
     before = Choice(**live.hyperparameters) if live is not None and seen_before else Choice()
     _, prior = current_prior(matrix)
-    zero_shot = None
     if words is None:
         choice = choose(lambda power: prior.see(rows, power), targets, before, seed=seed)
-        fit: Fit = partial(fit_head, strength=choice.strength)
     else:
         choice = choose_with_words(words, prior, matrix.array(), snapshot.labeled, targets, before, seed=seed)
-        said = words.see(prior, choice.power)
-        fit, zero_shot = fit_like(choice, said), zero_shot_head(said)
+    fit = _fit_as_chosen(choice, prior, words)
+    zero_shot = zero_shot_head(words.see(prior, choice.power)) if words else None
     head = fit(prior.see(rows, choice.power), targets)
     view = _view_of(matrix, snapshot, choice)
     return Fitted(head, view, choice, seed, time.perf_counter() - began, fit, zero_shot)
+
+
+def _fit_as_chosen(choice: Choice, prior: PoolPrior, words: Words | None) -> Fit:
+    """What makes heads of rows as the choice's power of the prior sees them."""
+    if words is None:
+        return partial(fit_head, strength=choice.strength)
+    return fit_like(choice, words.see(prior, choice.power))
+
+
+def refitting(
+    workspace: Workspace, matrix: FeatureMatrix, snapshot: Snapshot, live: ModelVersion
+) -> tuple[Fit, NDArray[Any]]:
+    """What makes heads like the live version's own, and the labeled rows (l, k) as they see them."""
+    rows = np.asarray(matrix.array()[snapshot.labeled])
+    choice = Choice(**live.hyperparameters)
+    if snapshot.settings.head == "logistic":
+        return partial(fit_head, strength=PLAIN_STRENGTH), rows
+    _, prior = current_prior(matrix)
+    words, _ = _words_of(matrix, snapshot)
+    return _fit_as_chosen(choice, prior, words), prior.see(rows, choice.power)
 
 
 def _publish(

@@ -5,7 +5,7 @@ import re
 import zipfile
 from pathlib import PurePosixPath, PureWindowsPath
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from labeling.delivery.archives import Archive, Sides, file_name
@@ -37,6 +37,7 @@ def test_a_file_of_any_item_has_a_safe_name(external_id: str, item_id: int):
 
 
 @given(st.lists(NAMES, unique=True, max_size=30))
+@example(["", "0", "4", ":"])  # the last has no name of its own, and the number it would get is taken
 def test_each_side_has_a_safe_folder_of_its_own(names: list[str]):
     sides = Sides()
     folders = [sides.folder(name) for name in names]

@@ -62,6 +62,7 @@ def test_every_row_says_where_its_answer_came_from(workspace: Workspace):
         "suggestion_confidence": claim.suggestion.confidence, "suggestion_shown": True, "reason": "strategy",
         "why": claim.why, "utility": claim.utility, "item_id": small.items[2], "class_id": small.classes[1],
         "content_hash": third["content_hash"], "text": None, "fields": None, "meta": None,
+        "agreement": 1.0, "method": None, "adjudicator": None,
     }  # fmt: skip
     assert (first["model_version"], first["suggestion"], first["suggestion_shown"]) == (None, None, False)
 

@@ -27,8 +27,8 @@ ANSWERS_MEAN = {
     "verdict": "label, skip or unsure",
     "class": "the class that this person chose",
     "label": "the item's agreed class, from all answers to it",
-    "label_source": "single: one person; consensus: several; imported: it came with the item",
-    "label_confidence": "the share of the answers that agree with the label",
+    "label_source": "single: one person; consensus: several; imported: it came with it; adjudicated: an expert decided",
+    "label_confidence": "how sure the label is: the share of the answers, or what weighing them came to",
     "annotator": "who answered",
     "created": "when the answer was saved, in UTC",
     "seconds": "how long the item was on screen before the answer",
@@ -36,7 +36,7 @@ ANSWERS_MEAN = {
     "supersedes": "the event id of the answer that this one corrects",
     "note": "what the person wrote to it",
     "flagged": "whether the person marked it for a second look",
-    "origin": "asked: one item at a time; grid: a screenful confirmed; imported: brought along",
+    "origin": "asked: one item at a time; grid: a screenful; imported: brought along; review: an expert's decision",
     "batch": "what answers given in one step have in common",
     "model_version": "the model that was live when the item was asked",
     "suggestion": "the class that this model believed in",
@@ -51,12 +51,16 @@ ANSWERS_MEAN = {
     "text": "the text, where the item is one",
     "fields": "the fields, where the item is a table row",
     "meta": "what else came with the item",
+    "agreement": "the share of the answers that say what the label says",
+    "method": "how several answers became the label: majority, dawid_skene or crowdlab",
+    "adjudicator": "the expert who decided, where one did",
 }
 LABELS_MEAN = {
     "external_id": ANSWERS_MEAN["external_id"],
     "label": "the item's agreed class; empty where there is none",
-    "confidence": "the share of the answers that agree with the label; of a suggestion, the model's probability",
-    "source": "single: one person; consensus: several; imported: it came with the item; machine: a suggestion",
+    "confidence": "how sure the label is; of a suggestion, the model's probability",
+    "source": "single: one person; consensus: several; imported: it came with the item; "
+    "adjudicated: an expert decided; machine: a suggestion",
     "text": ANSWERS_MEAN["text"],
     "fields": ANSWERS_MEAN["fields"],
     "image": "the image's file, inside the workspace",
@@ -67,6 +71,7 @@ LABELS_MEAN = {
     "item_id": ANSWERS_MEAN["item_id"],
     "class_id": ANSWERS_MEAN["class_id"],
     "content_hash": ANSWERS_MEAN["content_hash"],
+    **{name: ANSWERS_MEAN[name] for name in ("agreement", "method", "adjudicator")},
 }
 
 project = frame.current_project("Export")
