@@ -71,6 +71,12 @@ def merge_class(project: str, name: str, into: str, workspace: Where = None, as_
     _print_classes([OpenWorkspace(workspace, create=False).merge_class(project, name, into)], as_json)
 
 
+@class_app.command("split")
+def split_class(project: str, name: str, parts: list[str], workspace: Where = None, as_json: AsJson = False) -> None:
+    """Let several classes take the place of one; its items are asked anew."""
+    _print_classes(OpenWorkspace(workspace, create=False).split_class(project, name, parts), as_json)
+
+
 @class_app.command("retire")
 def retire_class(project: str, name: str, workspace: Where = None, as_json: AsJson = False) -> None:
     """Take a class out of use; its labels stay, and are not learned."""
@@ -79,7 +85,7 @@ def retire_class(project: str, name: str, workspace: Where = None, as_json: AsJs
 
 @class_app.command("restore")
 def restore_class(project: str, name: str, workspace: Where = None, as_json: AsJson = False) -> None:
-    """Bring back a class that was retired or merged."""
+    """Bring back a class that was retired, merged or split."""
     _print_classes([OpenWorkspace(workspace, create=False).restore_class(project, name)], as_json)
 
 
@@ -91,7 +97,7 @@ def _print_classes(rows: list[dict[str, Any]], as_json: bool) -> None:
     names = {row["id"]: printable(row["name"]) for row in rows}
     shown = []
     for row in rows:
-        into, state = row["merged_into"], "retired" if row["retired"] else ""
+        into, state = row["merged_into"], "split" if row["split"] else "retired" if row["retired"] else ""
         state = f"merged into {names.get(into, into)}" if into is not None else state
         shown.append({**row, "name": names[row["id"]], "state": state})
     print_result({"classes": rows}, as_json, table_of(shown, "id", "name", "key", "colour", "labels", "state"))

@@ -57,6 +57,8 @@ class ClassDetail(ClassView):
 
     retired: bool
     merged_into: int | None
+    split: bool = False  # its answers count for nothing: its items are asked anew, among its parts
+    part_of: int | None = None  # the class that was split
     labels: int  # items whose label it is
 
 
@@ -124,6 +126,13 @@ def stands_for(classes: Sequence[LabelClass]) -> dict[int, int]:
         return class_id
 
     return {c.id: last(c.id) for c in classes if c.id is not None}
+
+
+def with_merged(session: Session, label_class: LabelClass) -> list[int]:
+    """The ids of a class and of those that were merged into it."""
+    others = stands_for([c for c in classes_of(session, label_class.project_id) if c.id != label_class.id])
+    assert label_class.id is not None
+    return [label_class.id, *(class_id for class_id, last in others.items() if last == label_class.id)]
 
 
 def add_classes(session: Session, project_id: int, names: Sequence[str]) -> dict[str, int]:

@@ -3,6 +3,7 @@
 What a verb needs is imported when it is called, so that opening a workspace stays quick.
 """
 
+import os
 import platform
 import shutil
 import sqlite3
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import labeling
-from labeling import classes, projects, users
+from labeling import accounts, classes, invitations, projects, users
 from labeling.db.schema import Role
 from labeling.errors import Invalid
 from labeling.workspace import Workspace, backup, open_workspace
@@ -38,6 +39,11 @@ def _extra(name: str, *packages: str) -> str:
         from labeling.features.pretrained import how_to_install
 
         return f"not installed: {how_to_install(name)}"
+
+
+def _with_address(link: invitations.Link) -> dict[str, Any]:
+    """A link as it is handed on: with the app's address before it where that is known (ASKWISE_URL)."""
+    return {**link.model_dump(), "link": os.environ.get("ASKWISE_URL", "").rstrip("/") + link.path}
 
 
 def compare(
@@ -128,12 +134,19 @@ class OpenWorkspace:
         class_id, target_id = self._class(project, label_class), self._class(project, into)
         return merge_class(self.workspace, self.user_id, class_id, target_id).model_dump()
 
+    def split_class(self, project: str | int, label_class: str | int, parts: Sequence[str]) -> list[dict[str, Any]]:
+        """Let several classes take the place of one, whose items are asked anew; returns these."""
+        from labeling.annotation.splitting import split_class
+
+        made = split_class(self.workspace, self.user_id, self._class(project, label_class), parts)
+        return [c.model_dump() for c in made]
+
     def retire_class(self, project: str | int, label_class: str | int) -> dict[str, Any]:
         """Take a class out of use; its labels stay."""
         return classes.retire_class(self.workspace, self.user_id, self._class(project, label_class)).model_dump()
 
     def restore_class(self, project: str | int, label_class: str | int) -> dict[str, Any]:
-        """Bring back a class that was retired or merged."""
+        """Bring back a class that was retired, merged or split."""
         from labeling.annotation.merging import restore_class
 
         return restore_class(self.workspace, self.user_id, self._class(project, label_class)).model_dump()
@@ -312,6 +325,57 @@ class OpenWorkspace:
         """End every token of a user; returns how many were live."""
         return users.revoke_tokens(self.workspace, name)
 
+    def people(self, project: str | int | None = None) -> list[dict[str, Any]]:
+        """Everybody in the workspace, or the people of a project, one dictionary each."""
+        from labeling.annotation.team import list_team
+
+        if project is None:
+            return [p.model_dump() for p in accounts.list_people(self.workspace, self.user_id)]
+        return [m.model_dump() for m in list_team(self.workspace, self.user_id, self._project(project))]
+
+    def add_account(self, name: str, password: str, *, administers: bool = False) -> int:
+        """Make an account; the first one owns the workspace, and from then on everybody signs in."""
+        return accounts.add_account(self.workspace, self.user_id, name, password, administers=administers)
+
+    def invite(
+        self, project: str | int | None = None, role: Role = Role.ANNOTATOR, *, note: str = ""
+    ) -> dict[str, Any]:
+        """Make a link by which one person may join a project, or have an account; its secret is shown this once."""
+        project_id = None if project is None else self._project(project)
+        return _with_address(invitations.invite(self.workspace, self.user_id, project_id, role, note))
+
+    def reset_link(self, name: str) -> dict[str, Any]:
+        """Make a link by which a person chooses a new password."""
+        return _with_address(invitations.reset_link(self.workspace, self.user_id, self._person(name)))
+
+    def shut_out(self, name: str, *, out: bool = True) -> None:
+        """Shut a person out of the workspace at once, or let them in again."""
+        (accounts.disable_user if out else accounts.enable_user)(self.workspace, self.user_id, self._person(name))
+
+    def set_role(self, project: str | int, name: str, role: Role) -> None:
+        """Give a person a role in a project, whether they were in it or not."""
+        from labeling.annotation import team
+
+        project_id, user_id = self._project(project), self._person(name)
+        team.add_member(self.workspace, self.user_id, project_id, name, role)
+        team.change_role(self.workspace, self.user_id, project_id, user_id, role)
+
+    def remove_member(self, project: str | int, name: str) -> None:
+        """Take a person out of a project; their answers stay."""
+        from labeling.annotation.team import remove_member
+
+        remove_member(self.workspace, self.user_id, self._project(project), self._person(name))
+
+    def set_aside(self, project: str | int, name: str, *, aside: bool = True) -> None:
+        """Let a person's answers in a project count for nothing, or count again; either retrains."""
+        from labeling.annotation.team import set_aside
+
+        set_aside(self.workspace, self.user_id, self._project(project), self._person(name), aside=aside)
+
+    def take_over(self, project_id: int) -> None:
+        """Become an owner of a project that others made."""
+        accounts.take_over(self.workspace, self.user_id, project_id)
+
     def backup(self, dest: str | Path, progress: Progress = _quiet) -> int:
         """Copy the workspace while it is in use; returns how many files were copied beside the database."""
         return backup(self.workspace, Path(dest).expanduser(), progress)
@@ -335,6 +399,9 @@ class OpenWorkspace:
 
     def _project(self, project: str | int) -> int:
         return projects.find_project(self.workspace, self.user_id, str(project))
+
+    def _person(self, name: str) -> int:
+        return accounts.find_user(self.workspace, self.user_id, name)
 
     def _class(self, project: str | int, label_class: str | int) -> int:
         return classes.find_class(self.workspace, self.user_id, self._project(project), str(label_class))

@@ -82,7 +82,7 @@ def decide(
             except _Refused as refusal:
                 outcomes.append(Decided(**given, status="refused", why=str(refusal)))
         if any(outcome.status == "saved" for outcome in outcomes):
-            _learn(session, project_id)
+            jobs.request(session, project_id, JobKind.TRAIN)
     return outcomes
 
 
@@ -166,8 +166,3 @@ def item_of(session: Session, project_id: int, item_id: int) -> Item:
     if item is None or item.project_id != project_id:
         raise NotFound(f"There is no item {item_id} in this project.")
     return item
-
-
-def _learn(session: Session, project_id: int) -> None:
-    jobs.request(session, project_id, JobKind.TRAIN)
-    jobs.request(session, project_id, JobKind.WEIGH)

@@ -332,8 +332,9 @@ def _class(session: Session, project_id: int, answer: Answer) -> int | None:
     if chosen is None or chosen.project_id != project_id:
         raise _Refused("That class is not one of this project's; choose another.")
     assert chosen.id is not None
-    if session.get_one(LabelClass, live_class(session, chosen.id)).retired:
-        raise _Refused(f"The class “{chosen.name}” was retired; choose another.")
+    living = session.get_one(LabelClass, live_class(session, chosen.id))
+    if living.retired:
+        raise _Refused(f"The class “{chosen.name}” was {'split' if living.split else 'retired'}; choose another.")
     return chosen.id
 
 

@@ -46,7 +46,7 @@ def dawid_skene(
     known: NDArray[np.int64] | None = None,
     likelihood: NDArray[np.float64] | None = None,
     iterations: int = 1000,
-    tolerance: float = 1e-12,
+    tolerance: float = 1e-5,
 ) -> DawidSkene:
     """Estimate true classes and confusions from answers.
 
@@ -63,7 +63,7 @@ def dawid_skene(
     iterations : int
         Rounds at most.
     tolerance : float
-        Stop when no probability changes by more.
+        Stop when the items' probabilities change by no more, as a mean over all items of the sum over the classes.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def dawid_skene(
         joint -= joint.max(axis=1, keepdims=True)
         now = _proportions(np.exp(joint))
         now[settled] = fixed
-        change = np.abs(now - truth).max(initial=0.0)
+        change = np.abs(now - truth).sum() / max(1, n)
         truth = now
         if change <= tolerance or rounds >= iterations:
             return DawidSkene(truth, confusions, class_prior, rounds)

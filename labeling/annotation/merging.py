@@ -7,15 +7,15 @@ An answer that is under way for a class which was merged meanwhile is taken as o
 from sqlmodel import Session
 
 from labeling.annotation.consensus import live_class, settle_answers
+from labeling.annotation.splitting import set_split
 from labeling.classes import (
     ClassDetail,
     changed,
-    classes_of,
     detail_of,
     give_key,
     own_class,
-    stands_for,
     suggest_instead,
+    with_merged,
 )
 from labeling.db.engine import writing
 from labeling.db.schema import LabelClass
@@ -43,7 +43,7 @@ def merge_class(workspace: Workspace, actor_id: int, class_id: int, into: int) -
         _check(session, merged, target)
         merged.merged_into = into
         session.flush()
-        _settle(session, merged)
+        settle_answers(session, merged.project_id, with_merged(session, merged))
         suggest_instead(session, merged, into)
         detail = {"id": class_id, "name": merged.name, "into": into, "into_name": target.name}
         changed(session, actor_id, merged, "class merged", detail, learn=True)
@@ -51,7 +51,7 @@ def merge_class(workspace: Workspace, actor_id: int, class_id: int, into: int) -
 
 
 def restore_class(workspace: Workspace, actor_id: int, class_id: int) -> ClassDetail:
-    """Let a class be chosen again that was merged or retired: answers that chose it count as it again.
+    """Let a class be chosen again that was merged, split or retired: answers that chose it count as it again.
 
     It keeps its key where no other class has it by now, and gets the next free one otherwise.
 
@@ -63,12 +63,14 @@ def restore_class(workspace: Workspace, actor_id: int, class_id: int) -> ClassDe
     with writing(workspace.engine) as session:
         restored = own_class(session, actor_id, class_id)
         if restored.retired or restored.merged_into is not None:
-            was_merged = restored.merged_into is not None
+            counted_otherwise = restored.split or restored.merged_into is not None
             give_key(session, restored)
             restored.retired, restored.merged_into = False, None
+            if restored.split:
+                set_split(session, restored, False)
             session.flush()
-            if was_merged:
-                _settle(session, restored)
+            if counted_otherwise:
+                settle_answers(session, restored.project_id, with_merged(session, restored))
             detail = {"id": class_id, "name": restored.name}
             changed(session, actor_id, restored, "class restored", detail, learn=True)
         return detail_of(session, restored)
@@ -91,12 +93,3 @@ def _check(session: Session, merged: LabelClass, target: LabelClass) -> None:
         raise Invalid(f"“{target.name}” was merged into “{last.name}”; merge “{merged.name}” into that one.")
     if target.retired:
         raise Invalid(f"“{target.name}” is retired; bring it back first, or choose another class.")
-
-
-def _settle(session: Session, label_class: LabelClass) -> None:
-    """Derive the labels of all items anew that were answered with a class, or with one that was merged into it."""
-    classes = classes_of(session, label_class.project_id)
-    living = stands_for([c for c in classes if c.id != label_class.id])
-    below = [class_id for class_id, last in living.items() if last == label_class.id]
-    assert label_class.id is not None
-    settle_answers(session, label_class.project_id, [label_class.id, *below])

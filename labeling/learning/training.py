@@ -14,7 +14,7 @@ from threadpoolctl import threadpool_limits
 import labeling
 from labeling import jobs
 from labeling.db.engine import reading, writing
-from labeling.db.schema import Job, JobState, ModelState, ModelVersion, QueueEntry, Ranking
+from labeling.db.schema import Item, Job, JobKind, JobState, ModelState, ModelVersion, QueueEntry, Ranking
 from labeling.errors import Invalid
 from labeling.features.encoding import open_features
 from labeling.features.matrix import FeatureMatrix
@@ -39,6 +39,7 @@ from labeling.learning.zero_shot import (
 from labeling.workspace import Workspace
 
 MANY_NUMBERS = 10**7  # in a feature matrix: from here on more threads help
+FEWEST_WEIGHED = 20  # labels
 ORPHAN_SECONDS = 600  # a younger head may be another worker's, about to be published
 
 
@@ -227,7 +228,15 @@ def _publish(
         if ranked.entries:
             rows = [{"ranking_id": ranking.id, **entry} for entry in ranked.entries]
             session.connection().execute(insert(QueueEntry), rows)
+        if _is_weighed(session, snapshot):
+            jobs.request(session, snapshot.project_id, JobKind.WEIGH)
         jobs.finish(session, job, message=hindrance)
+
+
+def _is_weighed(session: Session, snapshot: Snapshot) -> bool:
+    """Whether there is something to weigh: items that several people answered, or labels that a model can doubt."""
+    several = select(Item.id).where(Item.project_id == snapshot.project_id, Item.answers >= 2).limit(1)
+    return len(snapshot.targets) >= FEWEST_WEIGHED or session.exec(several).first() is not None
 
 
 def _new_version(

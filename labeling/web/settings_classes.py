@@ -6,7 +6,7 @@ from typing import Any
 import streamlit as st
 
 from labeling import classes
-from labeling.annotation import merging
+from labeling.annotation import merging, splitting
 from labeling.classes import KEYS, MAX_DESCRIPTION, MAX_EXAMPLES, ClassDetail, ClassItem
 from labeling.db.schema import Role
 from labeling.db.values import MAX_NAME
@@ -20,7 +20,7 @@ DIALOG = "settings_dialog"  # (name, class id) of the dialog to open in this run
 ERROR = "settings_class_error"
 PAGE = 40  # classes at a time
 COLOUR = "#0f766e"  # that a picker begins with
-MORE = {"merge": "Merge into another class …", "retire": "Take out of use"}
+MORE = {"merge": "Merge into another class …", "split": "Split into several …", "retire": "Take out of use"}
 SHORT = 80  # characters of a text, as an example
 
 
@@ -35,6 +35,8 @@ def show(project: ProjectSummary) -> None:
         _edit(there[class_id], list(there.values()))
     elif dialog == "merge" and class_id in there:
         _merge(there[class_id], list(there.values()))
+    elif dialog == "split" and class_id in there:
+        _split(there[class_id])
 
 
 def _new_class(project: ProjectSummary) -> None:
@@ -98,8 +100,8 @@ def _actions(project: ProjectSummary, label_class: ClassDetail, order: list[int]
         _open("edit", class_id)
     menu = f"class_more_{class_id}"
     picked = st.menu_button("More", list(MORE), format_func=MORE.__getitem__, key=menu, type="tertiary")
-    if picked == "merge":
-        _open("merge", class_id)
+    if picked in ("merge", "split"):
+        _open(picked, class_id)
     elif picked == "retire" and _try(classes.retire_class, class_id):
         st.toast(f"“{plain(label_class.name)}” is out of use; its labels stay.", icon=":material/inventory_2:")
         st.rerun(scope="fragment")
@@ -108,7 +110,8 @@ def _actions(project: ProjectSummary, label_class: ClassDetail, order: list[int]
 def _gone(label_class: ClassDetail, names: dict[int, str], owner: bool) -> None:
     """One class that cannot be chosen any more."""
     into = label_class.merged_into
-    state = "retired" if into is None else f"merged into {plain(names[into])}"
+    state = "split" if label_class.split else "retired"
+    state = state if into is None else f"merged into {plain(names[into])}"
     labels = f" · {_count(label_class.labels, 'label')}" if label_class.labels else ""
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         st.markdown(f"{plain(label_class.name)} :small[:gray[{state}{labels}]]", width="content")
@@ -197,6 +200,26 @@ def _merge(label_class: ClassDetail, there: list[ClassDetail]) -> None:
     if st.button("Merge", type="primary", icon=":material/merge:"):
         try:
             merging.merge_class(current.workspace(), current.actor(), label_class.id, into)
+        except AskwiseError as error:
+            st.error(plain(str(error)), icon=":material/error:")
+            return
+        st.rerun()
+
+
+@st.dialog("Split", icon=":material/call_split:")
+def _split(label_class: ClassDetail) -> None:
+    """Let several classes take the place of one."""
+    named = st.text_area(
+        f"“{plain(label_class.name)}” becomes", placeholder="one class a line", key=f"class_parts_{label_class.id}"
+    )
+    quiet(
+        f"{_count(label_class.labels, 'item').capitalize()} labeled so far will be asked again, among the new classes. "
+        "Every answer stays as it was given, and counts again if you bring the class back."
+    )
+    parts = [line.strip() for line in named.splitlines() if line.strip()]
+    if st.button("Split", type="primary", icon=":material/call_split:"):
+        try:
+            splitting.split_class(current.workspace(), current.actor(), label_class.id, parts)
         except AskwiseError as error:
             st.error(plain(str(error)), icon=":material/error:")
             return

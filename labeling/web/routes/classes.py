@@ -6,7 +6,7 @@ from fastapi import FastAPI, Query
 from pydantic import BaseModel, Field
 
 from labeling import classes, projects
-from labeling.annotation import merging
+from labeling.annotation import merging, splitting
 from labeling.classes import ClassChanges, ClassDetail
 from labeling.db.values import Id
 from labeling.intake.near_duplicates import NearDuplicates, read_near_duplicates
@@ -31,6 +31,12 @@ class Merge(BaseModel):
     """The class that another one is to stand for."""
 
     into: Id
+
+
+class Split(BaseModel):
+    """The classes that are to take the place of one."""
+
+    parts: list[str] = Field(max_length=1_000)
 
 
 class SettingsView(BaseModel):
@@ -68,6 +74,11 @@ def add_routes(api: FastAPI, workspace: Workspace) -> None:
         """Let a class count as another one from now on; it can be taken back."""
         return merging.merge_class(workspace, actor, class_id, asked.into)
 
+    @api.post("/classes/{class_id}/split")
+    def split(actor: Actor, class_id: Id, asked: Split) -> Classes:
+        """Let several classes take the place of one; its items are asked anew."""
+        return Classes(classes=splitting.split_class(workspace, actor, class_id, asked.parts))
+
     @api.post("/classes/{class_id}/retire")
     def retire(actor: Actor, class_id: Id) -> ClassDetail:
         """Retire a class: it can no longer be chosen."""
@@ -75,7 +86,7 @@ def add_routes(api: FastAPI, workspace: Workspace) -> None:
 
     @api.post("/classes/{class_id}/restore")
     def restore(actor: Actor, class_id: Id) -> ClassDetail:
-        """Bring back a class that was retired or merged."""
+        """Bring back a class that was retired, merged or split."""
         return merging.restore_class(workspace, actor, class_id)
 
     @api.patch("/projects/{project_id}/settings")
