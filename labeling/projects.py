@@ -1,5 +1,6 @@
 """Projects, their classes and their settings: what is to be labeled, as what, and how it is asked."""
 
+import re
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 from typing import Annotated, Literal
@@ -13,14 +14,16 @@ from labeling.classes import ClassView, add_classes, choices
 from labeling.db.engine import reading, writing
 from labeling.db.schema import Event, Item, JobKind, Label, Membership, Project, Role, User
 from labeling.db.values import clean_name, clean_text
-from labeling.errors import Invalid
-from labeling.users import grant, require
+from labeling.errors import Invalid, NotAllowed
+from labeling.users import grant, has_accounts, require, require_user
 from labeling.workspace import Workspace
 
 STRATEGIES = "askwise.strategies"  # the entry points that declare one; see `strategies.registry`
 # What `labeling.features.encoding` knows; named here, as what is below features cannot ask them.
 ENCODERS = ("auto", "patches", "hog", "pixels", "clip", "tfidf", "sentences", "table", "brought")
 WITH_WEIGHTS = {"clip", "sentences"}  # encoders whose name may be followed by a colon and what their weights are
+# Weights by the name of a model, or by their folder in the workspace; anything else may lead out of it.
+NAMES_NO_PATH = re.compile(r"(hf-hub:)?(\w[\w.+-]*(/\w[\w.+-]*)*)?")
 MAX_GUIDELINES = 20_000  # characters
 MAX_TEMPLATE = 500
 LOOKED_AT = 20  # items that tell which columns rows have
@@ -69,7 +72,7 @@ class Settings(BaseModel):
         default=0.0, ge=0, le=0.5, description="how many items are asked without it, to measure its pull on people"
     )
     blind: bool = Bound(default=False, description="whether experts in Review see no names")
-    consensus: Literal["auto", "majority", "dawid_skene", "crowdlab"] = Bound(
+    consensus: Literal["auto", "majority", "dawid_skene", "difficulty", "crowdlab"] = Bound(
         default="auto", description="how several answers become a label; auto: by how many there are"
     )
     soft_labels: bool = Bound(
@@ -116,16 +119,22 @@ def create_project(
     guidelines: str = "",
     settings: dict[str, object] | None = None,
 ) -> int:
-    """Make a project that the acting user owns; every other user of the workspace becomes an annotator in it.
+    """Make a project that the acting user owns.
+
+    While nobody signs in, every other user of the workspace becomes an annotator in it; then nobody who is not invited.
 
     Raises
     ------
+    NotAllowed
+        If the acting user may do nothing any more, or names weights by their path without owning the workspace.
     Invalid
         If the name is empty or taken, a class is named twice, or a setting is unknown or out of bounds.
     """
     name = clean_name(name, "A project needs a name.")
     chosen, guidelines = _settings(settings or {}), _guidelines(guidelines)
     with writing(workspace.engine) as session:
+        require_user(session, actor_id)
+        _check_weights(session, actor_id, settings or {})
         if session.exec(select(Project.id).where(Project.name == name)).first() is not None:
             raise Invalid(f"A project named “{name}” is already there; choose another name.")
         project = Project(name=name, guidelines=guidelines, settings=chosen)
@@ -137,9 +146,11 @@ def create_project(
             raise Invalid(f"The class “{min(repeated)}” is named twice; name each class once.")
         add_classes(session, project.id, classes)
         project.schema_version = 1  # nobody has seen an earlier one
-        for user_id in session.exec(select(User.id)).all():
-            assert user_id is not None
-            grant(session, project.id, user_id, Role.OWNER if user_id == actor_id else Role.ANNOTATOR)
+        grant(session, project.id, actor_id, Role.OWNER)
+        if not has_accounts(session):
+            for user_id in session.exec(select(User.id)).all():
+                assert user_id is not None
+                grant(session, project.id, user_id, Role.ANNOTATOR)
         session.add(Event(project_id=project.id, user_id=actor_id, kind="project created", detail={"name": name}))
         return project.id
 
@@ -164,6 +175,7 @@ def change_settings(session: Session, actor_id: int, project_id: int, changes: d
     """`update_settings` in the caller's transaction."""
     project = require(session, actor_id, project_id, Role.OWNER)
     settings = {name: value for name, value in changes.items() if name != "guidelines"}
+    _check_weights(session, actor_id, settings)
     before, project.settings = settings_of(project), _settings(settings, project.settings)
     if "guidelines" in changes and (guidelines := _guidelines(changes["guidelines"])) != project.guidelines:
         project.guidelines = guidelines
@@ -180,13 +192,42 @@ def change_settings(session: Session, actor_id: int, project_id: int, changes: d
     return now
 
 
+def update_guidelines(workspace: Workspace, actor_id: int, project_id: int, guidelines: str) -> int:
+    """Change what people are told of a project; experts may. Returns the version that open pages follow.
+
+    Raises
+    ------
+    Invalid
+        If the text is too long.
+    NotFound, NotAllowed
+        If the acting user is no expert of the project.
+    """
+    text = _guidelines(guidelines)
+    with writing(workspace.engine) as session:
+        project = require(session, actor_id, project_id, Role.EXPERT)
+        if text != project.guidelines:
+            project.guidelines = text
+            project.schema_version += 1
+            detail = {"guidelines": text}
+            session.add(Event(project_id=project_id, user_id=actor_id, kind="settings changed", detail=detail))
+        return project.schema_version
+
+
+def roles(workspace: Workspace, actor_id: int) -> set[Role]:
+    """The roles that the acting user has, in whatever projects."""
+    with reading(workspace.engine) as session:
+        mine = (Membership.user_id == actor_id) & col(Membership.removed).is_(None)
+        return set(session.exec(select(Membership.role).where(mine).distinct()).all())
+
+
 def list_projects(workspace: Workspace, actor_id: int) -> list[ProjectSummary]:
     """The projects that the acting user is a member of, oldest first."""
     with reading(workspace.engine) as session:
         query = (
             select(Project, Membership)
             .join(Membership, col(Membership.project_id) == Project.id)
-            .where(Membership.user_id == actor_id)
+            .join(User, col(User.id) == Membership.user_id)
+            .where(Membership.user_id == actor_id, col(Membership.removed).is_(None), col(User.disabled).is_(None))
             .order_by(col(Project.id))
         )
         return [_summary(session, project, member.role) for project, member in session.exec(query).all()]
@@ -268,6 +309,18 @@ def _settings(given: dict[str, object], before: dict[str, object] | None = None)
         if setting in given and name not in known:
             raise Invalid(f"The setting “{setting}” cannot be “{name}”; there are: {', '.join(known)}.")
     return settings.model_dump(exclude_defaults=True)
+
+
+def _check_weights(session: Session, actor_id: int, settings: dict[str, object]) -> None:
+    """Hold that only the workspace's owner points the worker at files of the machine, where people sign in."""
+    _, colon, weights = str(settings.get("encoder", "")).partition(":")
+    if colon and not NAMES_NO_PATH.fullmatch(weights) and has_accounts(session):
+        user = require_user(session, actor_id)
+        if not user.administers:
+            raise NotAllowed(
+                f"Only the owner of the workspace may name files of the machine as weights, as in “{weights}”; ask "
+                "who runs this Askwise, or name a model."
+            )
 
 
 def _guidelines(given: object) -> str:

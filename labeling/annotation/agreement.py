@@ -5,7 +5,7 @@ one class, so that chance alone would agree as well.
 
 References
 ----------
-Cohen, "A coefficient of agreement for nominal scales", Educational and Psychological Measurement 20(1), 1960, pp. 37-46.
+Cohen, "A coefficient of agreement for nominal scales", Educational and Psychological Measurement 20(1), 1960.
 Krippendorff, "Computing Krippendorff's alpha-reliability", University of Pennsylvania, 2011.
 Zapf, Castell, Morawietz and Karch, "Measuring inter-rater reliability for nominal data - which coefficients and
 confidence intervals are appropriate?", BMC Medical Research Methodology 16:93, 2016 (the bootstrap over items).

@@ -77,8 +77,8 @@ def dawid_skene(
     said = csr_array((np.ones(len(opinions)), (opinions.items, columns)), shape=(n, m * k))
     heard = said.T.tocsr()
     votes = opinions.votes()
-    evidence = np.zeros((n, k)) if likelihood is None else _log(likelihood)
-    truth = _proportions(votes + (0 if likelihood is None else _proportions(likelihood)))
+    evidence = np.zeros((n, k)) if likelihood is None else logarithms(likelihood)
+    truth = proportions(votes + (0 if likelihood is None else proportions(likelihood)))
     settled = np.zeros(n, dtype=bool) if known is None else known != UNKNOWN
     fixed = np.eye(k)[known[settled]] if known is not None else np.empty((0, k))
     truth[settled] = fixed
@@ -87,11 +87,11 @@ def dawid_skene(
     while True:
         rounds += 1
         chosen = (heard @ truth).reshape(m, k, k).transpose(0, 2, 1)  # person, truth, answer
-        confusions = _proportions(chosen + prior * _proportions(chosen.sum(axis=0))) if prior else _proportions(chosen)
-        class_prior = _proportions(truth[weighs].sum(axis=0))
-        joint = said @ _log(confusions.transpose(0, 2, 1).reshape(m * k, k)) + evidence + _log(class_prior)
+        confusions = proportions(chosen + prior * proportions(chosen.sum(axis=0))) if prior else proportions(chosen)
+        class_prior = proportions(truth[weighs].sum(axis=0))
+        joint = said @ logarithms(confusions.transpose(0, 2, 1).reshape(m * k, k)) + evidence + logarithms(class_prior)
         joint -= joint.max(axis=1, keepdims=True)
-        now = _proportions(np.exp(joint))
+        now = proportions(np.exp(joint))
         now[settled] = fixed
         change = np.abs(now - truth).sum() / max(1, n)
         truth = now
@@ -99,12 +99,13 @@ def dawid_skene(
             return DawidSkene(truth, confusions, class_prior, rounds)
 
 
-def _proportions(counts: NDArray[np.float64]) -> NDArray[np.float64]:
+def proportions(counts: NDArray[np.float64]) -> NDArray[np.float64]:
     """Rows that sum to 1; equal shares where a row has nothing."""
     totals = counts.sum(axis=-1, keepdims=True)
     return np.where(totals > 0, counts / np.where(totals > 0, totals, 1), 1 / counts.shape[-1])
 
 
-def _log(values: NDArray[np.float64]) -> NDArray[np.float64]:
+def logarithms(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Natural logarithms; minus infinity of 0."""
     with np.errstate(divide="ignore"):
         return np.log(values)

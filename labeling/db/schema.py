@@ -68,10 +68,11 @@ class Origin(StrEnum):
 
 
 class Method(StrEnum):
-    """How a label was derived from several answers."""
+    """How a label was derived from several answers; see `labeling.annotation.weighing`."""
 
     MAJORITY = "majority"
     DAWID_SKENE = "dawid_skene"
+    DIFFICULTY = "difficulty"
     CROWDLAB = "crowdlab"
 
 
@@ -198,6 +199,7 @@ class Membership(SQLModel, table=True):
     user_id: int = Field(foreign_key="user.id", primary_key=True)
     role: Role = _word(Role)
     set_aside: float | None = None  # since when the person's answers count for nothing
+    removed: float | None = None  # since when the person is no member any more; `labeling.users.require` asks
 
 
 class LabelClass(SQLModel, table=True):

@@ -101,7 +101,62 @@ class Took(_Figure):
         return picked if self.user_id is None else picked[picked["user"] == self.user_id]
 
 
-Which = Annotated[Met | OfClass | Confused | By | During | Took, Field(discriminator="kind")]
+class Between(_Figure):
+    """The answers of two people to the items that both have answered; those on which they agree, or do not, or all."""
+
+    kind: Literal["between"] = "between"
+    first: Id
+    second: Id
+    agree: bool | None = None
+
+    def pick(self, session: Session, history: History) -> pd.DataFrame:
+        """The answers behind it."""
+        said = shared_answers(session, history)
+        said = said[said["user"].isin([self.first, self.second])]
+        said = said[said.groupby("item")["user"].transform("size") == 2]
+        same = said.groupby("item")["class_id"].transform("nunique") == 1
+        return said if self.agree is None else said[same == self.agree]
+
+
+class Taken(_Figure):
+    """The answers to the items of which somebody said one class and somebody else the other."""
+
+    kind: Literal["taken"] = "taken"
+    one: Id
+    other: Id
+
+    def pick(self, session: Session, history: History) -> pd.DataFrame:
+        """The answers behind it."""
+        said = shared_answers(session, history)
+        said = said[said["class_id"].isin([self.one, self.other])]
+        return said[said.groupby("item")["class_id"].transform("nunique") == 2]
+
+
+class Shared(_Figure):
+    """The answers to the items that several people have answered, the newest from `start` to `end`; those of which
+    somebody said this class, and those on which they do not agree.
+    """
+
+    kind: Literal["shared"] = "shared"
+    start: float | None = None
+    end: float | None = None
+    class_id: Id | None = None
+    disagree: bool = False
+
+    def pick(self, session: Session, history: History) -> pd.DataFrame:
+        """The answers behind it."""
+        said = shared_answers(session, history)
+        of = said.groupby("item")
+        if self.start is not None and self.end is not None:
+            said = said[of["created"].transform("max").between(self.start, self.end)]
+        if self.class_id is not None:
+            said = said[said["item"].isin(said.loc[said["class_id"] == self.class_id, "item"])]
+        if self.disagree:
+            said = said[said.groupby("item")["class_id"].transform("nunique") > 1]
+        return said
+
+
+Which = Annotated[Met | OfClass | Confused | By | During | Took | Between | Taken | Shared, Field(discriminator="kind")]
 
 
 class GivenAnswer(BaseModel):
@@ -174,6 +229,19 @@ def items_behind(
         return Behind(
             items=_items(session, history, page, answers, actor_id), total=len(newest), hidden=everything - len(newest)
         )
+
+
+def shared_answers(session: Session, history: History) -> pd.DataFrame:
+    """The answers that name a class to items which two people or more have answered, without those set aside, imported
+    ones and experts' decisions.
+    """
+    aside = select(Membership.user_id).where(
+        Membership.project_id == history.project_id, col(Membership.set_aside).is_not(None)
+    )
+    said = history.labels
+    said = said[~said["origin"].isin([Origin.IMPORTED, Origin.REVIEW])]
+    said = said[~said["user"].isin(set(session.exec(aside).all()))].drop_duplicates(["item", "user"], keep="last")
+    return said[said.groupby("item")["user"].transform("size") > 1]
 
 
 def sees_everyone(session: Session, actor_id: int, project_id: int) -> bool:

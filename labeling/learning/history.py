@@ -17,8 +17,11 @@ from sqlmodel import Session, col, select
 
 from labeling.classes import classes_of
 from labeling.db.aliases import second
+from labeling.db.engine import reading
 from labeling.db.schema import Annotation, Assignment, LabelClass, ModelVersion, Origin, User, Verdict
+from labeling.workspace import Workspace
 
+READ_AT_ONCE = 5_000  # answers in one transaction
 NOBODY = -1  # in a column of ids: none
 
 _ANSWERS = {
@@ -53,6 +56,7 @@ class History:
         The names of those who answered, by id.
     """
 
+    project_id: int
     answers: pd.DataFrame
     versions: pd.DataFrame
     classes: list[LabelClass]
@@ -86,7 +90,7 @@ class _Kept:
     answers: pd.DataFrame
     versions: pd.DataFrame
     classes: list[LabelClass]
-    history: History
+    history: History | None  # None while there is more to read
 
 
 _kept: WeakKeyDictionary[Engine, dict[int, _Kept]] = WeakKeyDictionary()
@@ -101,20 +105,35 @@ def read_history(session: Session, project_id: int) -> History:
     new_answers = _new_answers(session, project_id, _last(answers, "seq"))
     new_versions = _new_versions(session, project_id, _last(versions, "number"))  # the first may be number 0
     classes = classes_of(session, project_id)
-    if before and not new_answers and not new_versions and classes == before.classes:
+    unchanged = before and not new_answers and not new_versions and classes == before.classes
+    if before and before.history and unchanged:
         return before.history
     answers, versions = _grown(answers, new_answers, _ANSWERS), _grown(versions, new_versions, _VERSIONS)
     found = select(User.id, User.name).where(col(User.id).in_(answers["user"].unique().tolist()))
     people = {user_id: name for user_id, name in session.exec(found).all() if user_id is not None}
-    history = _derived(answers, versions, classes, people)
+    history = _derived(project_id, answers, versions, classes, people)
     of_engine[project_id] = _Kept(answers, versions, classes, history)
     return history
+
+
+def catch_up(workspace: Workspace, project_id: int) -> None:
+    """Read what `read_history` has not read yet, in short transactions: people's answers may wait for a long one."""
+    of_engine = _kept.setdefault(workspace.engine, {})
+    while True:
+        before = of_engine.get(project_id)
+        answers = before.answers if before else _table([], _ANSWERS)
+        with reading(workspace.engine) as session:
+            rows = _new_answers(session, project_id, _last(answers, "seq"), limit=READ_AT_ONCE)
+        if len(rows) < READ_AT_ONCE:  # the rest is read along with the classes
+            return
+        versions = before.versions if before else _table([], _VERSIONS)
+        of_engine[project_id] = _Kept(_grown(answers, rows, _ANSWERS), versions, [], None)
 
 
 _earlier = second(Annotation)
 
 
-def _new_answers(session: Session, project_id: int, after: int) -> list[Any]:
+def _new_answers(session: Session, project_id: int, after: int, limit: int | None = None) -> list[Any]:
     query = (
         select(  # type: ignore[call-overload,misc]
             Annotation.seq, Annotation.item_id, Annotation.user_id, Annotation.verdict, Annotation.class_id,
@@ -126,6 +145,7 @@ def _new_answers(session: Session, project_id: int, after: int) -> list[Any]:
         .outerjoin(_earlier, col(_earlier.id) == Annotation.supersedes)
         .where(Annotation.project_id == project_id, col(Annotation.seq) > after)
         .order_by(col(Annotation.seq))
+        .limit(limit)
     )  # fmt: skip
     return list(session.connection().execute(query).all())
 
@@ -161,7 +181,7 @@ def _grown(before: pd.DataFrame, rows: list[Any], columns: dict[str, str]) -> pd
 
 
 def _derived(
-    answers: pd.DataFrame, versions: pd.DataFrame, classes: list[LabelClass], people: dict[int, str]
+    project_id: int, answers: pd.DataFrame, versions: pd.DataFrame, classes: list[LabelClass], people: dict[int, str]
 ) -> History:
     """The standing answers, with what can be said of each."""
     label = (answers["verdict"] == Verdict.LABEL).to_numpy()
@@ -178,7 +198,7 @@ def _derived(
     answered = (table["verdict"] == Verdict.LABEL) & (table["suggested"] != NOBODY)
     table["right"] = answered & (table["suggested"] == table["class_id"])
     table["judged"] = answered & (table["item"].map(first).fillna(-np.inf) > seen)
-    return History(table, versions, [c for c in classes if c.merged_into is None], people)
+    return History(project_id, table, versions, [c for c in classes if c.merged_into is None], people)
 
 
 def _through(ids: "pd.Series[int]", into: Mapping[int | None, int | None]) -> "pd.Series[int]":

@@ -234,9 +234,15 @@ def _publish(
 
 
 def _is_weighed(session: Session, snapshot: Snapshot) -> bool:
-    """Whether there is something to weigh: items that several people answered, or labels that a model can doubt."""
+    """Whether there is something to weigh, and new: items that several people answered, or labels that a model can
+    doubt.
+    """
     several = select(Item.id).where(Item.project_id == snapshot.project_id, Item.answers >= 2).limit(1)
-    return len(snapshot.targets) >= FEWEST_WEIGHED or session.exec(several).first() is not None
+    if len(snapshot.targets) < FEWEST_WEIGHED and session.exec(several).first() is None:
+        return False
+    last = jobs.latest(session, snapshot.project_id, JobKind.WEIGH)
+    known = last.report if last else {}
+    return known.get("seq", -1) < snapshot.annotation_seq or not known.get("held_out")
 
 
 def _new_version(

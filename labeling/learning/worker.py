@@ -1,9 +1,9 @@
 """The background worker: its own process, started with the application or by `askwise worker`.
 
 It takes one job at a time from the database, and beside it one import, one simulation, which runs in processes of its
-own, one tuning of an encoder, and the words that somebody is looking for: a model must not wait for them, nor those
-words for a model. Killing the worker at any instant loses nothing: what it had not published was never visible, and the
-jobs it held are taken up again.
+own, one tuning of an encoder, one weighing of all answers, and the words that somebody is looking for: a model must not
+wait for them, nor those words for a model. Killing the worker at any instant loses nothing: what it had not published
+was never visible, and the jobs it held are taken up again.
 """
 
 import gc
@@ -38,6 +38,7 @@ from labeling.jobs import Cancelled
 from labeling.learning.simulation_job import run_simulation
 from labeling.learning.training import learn, sweep_heads
 from labeling.learning.tuning_job import run_tuning, sweep_encoders
+from labeling.learning.weighing_job import run_weighing
 from labeling.projects import count_items
 from labeling.workspace import Workspace
 from strategies import StrategyError
@@ -55,7 +56,11 @@ ASIDE = {
     JobKind.SIMULATE: POLL_ASIDE_SECONDS,
     JobKind.TUNE: POLL_ASIDE_SECONDS,
     JobKind.EMBED: POLL_WORDS_SECONDS,
+    JobKind.WEIGH: POLL_ASIDE_SECONDS,
 }
+RESTS = {
+    JobKind.WEIGH: 9.0
+}  # kinds after which there is a rest, so many times as long: they are asked for all the time
 AT_ONCE = jobs.ALL - ASIDE.keys()
 
 log = logging.getLogger(__name__)
@@ -93,7 +98,9 @@ def _take_turns(
             if job is None:
                 stop.wait(poll_seconds)
             else:
+                began = time.monotonic()
                 perform(workspace, job, heart)
+                stop.wait(RESTS.get(job.kind, 0.0) * (time.monotonic() - began))
     finally:
         stop.set()
 
@@ -209,6 +216,10 @@ def _tune(workspace: Workspace, job: Job, progress: Progress) -> None:
     run_tuning(workspace, job, progress)  # which ends the job in the step that lets the tuned encoder take over
 
 
+def _weigh(workspace: Workspace, job: Job, _progress: Progress) -> None:
+    run_weighing(workspace, job)
+
+
 _PERFORM: dict[JobKind, Callable[[Workspace, Job, Progress], None]] = {
     JobKind.IMPORT: _import,
     JobKind.ENCODE: _encode,
@@ -216,6 +227,7 @@ _PERFORM: dict[JobKind, Callable[[Workspace, Job, Progress], None]] = {
     JobKind.EMBED: _embed,
     JobKind.SIMULATE: _simulate,
     JobKind.TUNE: _tune,
+    JobKind.WEIGH: _weigh,
 }
 
 

@@ -26,7 +26,7 @@ def given(
 
 def history(answers: pd.DataFrame) -> History:
     classes = [LabelClass(id=1, project_id=1, name="cat"), LabelClass(id=2, project_id=1, name="dog")]
-    return History(answers, pd.DataFrame(), classes, {1: "Ann", 2: "Bob"})
+    return History(1, answers, pd.DataFrame(), classes, {1: "Ann", 2: "Bob"})
 
 
 def test_a_gap_of_more_than_five_minutes_is_a_break() -> None:

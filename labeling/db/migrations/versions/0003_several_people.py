@@ -16,6 +16,7 @@ def upgrade() -> None:
     op.add_column("user", sa.Column("administers", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.add_column("user", sa.Column("disabled", sa.Float(), nullable=True))
     op.add_column("membership", sa.Column("set_aside", sa.Float(), nullable=True))
+    op.add_column("membership", sa.Column("removed", sa.Float(), nullable=True))
     op.add_column("labelclass", sa.Column("split", sa.Boolean(), server_default=sa.false(), nullable=False))
     # Written out: for a column that refers, SQLite would otherwise have the whole table copied.
     op.execute("ALTER TABLE labelclass ADD COLUMN part_of INTEGER REFERENCES labelclass(id)")
