@@ -18,7 +18,7 @@ GROWTH = 1.1  # a version is assessed when the labels have grown by a tenth sinc
 FOLDS = 5
 ENOUGH = 500  # held-out items: with many labels not every fold is needed
 
-Fit = Callable[[NDArray[Any], NDArray[np.integer]], LinearHead]
+Fit = Callable[..., LinearHead]  # of rows (l, k) and class indices (l,), and `weights` (l,) where they differ
 
 KEY = "assessed"  # in `ModelVersion.metrics`
 

@@ -19,7 +19,7 @@ from labeling.learning.head import LinearHead, about_head
 from labeling.learning.versions import live_model
 from labeling.workspace import Workspace
 
-LIKELY = 3  # classes that are told of an item
+LIKELY = 3  # classes that are told of an item, besides those that contend
 COMPARED = 2_000  # labeled items of a class, the newest of them, among which the nearest are looked for
 
 
@@ -51,9 +51,10 @@ def _with_model(workspace: Workspace, project_id: int, items: Sequence[ReviewIte
     labeled = _Labeled(workspace, project_id)
     seen = []
     for item in items:
-        model = beliefs.get(item.row, [])
-        said = [opinion.class_id for opinion in item.opinions] + [belief.class_id for belief in model[:1]]
+        believed = beliefs.get(item.row, [])
+        said = [opinion.class_id for opinion in item.opinions] + [belief.class_id for belief in believed[:1]]
         contending = [class_id for class_id in dict.fromkeys([*said, item.better]) if class_id is not None]
+        model = [each for at, each in enumerate(believed) if at < LIKELY or each.class_id in contending]
         near = {class_id: labeled.nearest(item.row, class_id) for class_id in contending}
         neighbours = {class_id: found for class_id, found in near.items() if found}
         seen.append(item.model_copy(update={"model": model, "neighbours": neighbours}))
@@ -61,7 +62,7 @@ def _with_model(workspace: Workspace, project_id: int, items: Sequence[ReviewIte
 
 
 def beliefs_about(workspace: Workspace, project_id: int, rows: Sequence[int]) -> dict[int, list[Belief]]:
-    """The likeliest classes of feature rows under the live model, the likeliest first; empty where there is none.
+    """How likely each class is of feature rows under the live model, the likeliest first; empty where there is none.
 
     The model may have learned from the labels of these very items.
     """
@@ -81,7 +82,7 @@ def beliefs_about(workspace: Workspace, project_id: int, rows: Sequence[int]) ->
         name, power = about["view"]
         vectors = open_view(matrix, name, power).prior.see(vectors, power)
     likely = head.predict_proba(vectors)
-    best = np.argsort(-likely, axis=1)[:, :LIKELY]
+    best = np.argsort(-likely, axis=1)
     ids = [about["class_ids"][int(c)] for c in head.classes]
     return {
         row: [Belief(class_id=ids[c], probability=float(chances[c])) for c in order]

@@ -10,7 +10,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Engine
+from sqlalchemy import Engine, null
 from sqlmodel import col, func, select
 
 from labeling.annotation.consensus import are_closed, is_decision, is_open, is_opinion
@@ -37,6 +37,23 @@ class AskedAgain:
 
 
 @dataclass(frozen=True)
+class SoftLabels:
+    """The classes that labels may be: one row for each class of a label that is likely at all.
+
+    Attributes
+    ----------
+    places, classes : (s,) int
+        Index into `Snapshot.labeled`, and class index.
+    weights : (s,) float
+        How likely that class is; of one label they sum to 1.
+    """
+
+    places: NDArray[np.int64]
+    classes: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """One project at one moment. Class index i stands for `class_ids[i]`.
 
@@ -45,7 +62,8 @@ class Snapshot:
     class_prompts : list of list of str
         What each class is described by; nothing where its name does.
     labeled, targets : (l,) int
-        Feature rows with a label, and its class index.
+        Feature rows with a label, and its class index; in `soft` the classes that it may be, where the project learns
+        from these.
     open_rows, open_items : (m,) int
         Feature rows of the items that may still be asked, and their item ids; without those that are asked again.
     asked_again
@@ -76,6 +94,7 @@ class Snapshot:
     held_rows: NDArray[np.int64]
     annotation_seq: int
     annotation_hash: str
+    soft: SoftLabels | None = None
 
 
 def take_snapshot(workspace: Workspace, project_id: int, rows: int) -> Snapshot:
@@ -94,9 +113,13 @@ def take_snapshot(workspace: Workspace, project_id: int, rows: int) -> Snapshot:
         class_ids = [c.id for c in classes if c.id is not None]
         index = {class_id: i for i, class_id in enumerate(class_ids)}
 
-        labels = select(Item.row, Label.class_id).join(Label, col(Label.item_id) == Item.id)
+        labels = select(Item.row, Label.class_id, Label.distribution if settings.soft_labels else null()).join(
+            Label, col(Label.item_id) == Item.id
+        )
         labels = labels.where(Item.project_id == project_id, Item.row < rows).order_by(col(Item.row))
-        known = [(row, index[class_id]) for row, class_id in session.exec(labels).all() if class_id in index]
+        told = [(row, index[c], likely) for row, c, likely in session.exec(labels).all() if c in index]
+        known = [(row, c) for row, c, _ in told]
+        soft = _soft([(c, dict(likely or {})) for _, c, likely in told], index) if settings.soft_labels else None
         closed: set[int] = set()
         for condition in (*are_closed(settings), ~is_asked(settings)):
             closed.update(session.exec(select(Item.row).where(Item.project_id == project_id, condition)).all())
@@ -153,7 +176,21 @@ def take_snapshot(workspace: Workspace, project_id: int, rows: int) -> Snapshot:
         np.unique(np.array(held, dtype=np.int64)),
         seq,
         hashlib.sha256("\n".join(seen).encode()).hexdigest(),
+        soft,
     )
+
+
+def _soft(labels: Sequence[tuple[int, dict[str, float]]], index: dict[int, int]) -> SoftLabels | None:
+    """Labels as the classes that they may be; None where each is one class alone."""
+    rows = []
+    for place, (target, likely) in enumerate(labels):
+        shares = {index[int(c)]: p for c, p in likely.items() if int(c) in index} or {target: 1.0}
+        whole = sum(shares.values())
+        rows += [(place, c, p / whole) for c, p in shares.items()]
+    if len(rows) == len(labels):
+        return None
+    places, classes, weights = zip(*rows, strict=True)
+    return SoftLabels(np.array(places), np.array(classes), np.array(weights))
 
 
 _known_ids: WeakKeyDictionary[Engine, dict[int, NDArray[np.int64]]] = WeakKeyDictionary()

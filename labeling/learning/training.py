@@ -140,7 +140,14 @@ def _fit(matrix: FeatureMatrix, snapshot: Snapshot, live: ModelVersion | None, w
     rows, targets, seed = np.asarray(matrix.array()[snapshot.labeled]), snapshot.targets, snapshot.annotation_seq
     if snapshot.settings.head == "logistic":
         plain = partial(fit_head, strength=PLAIN_STRENGTH)
-        return Fitted(plain(rows, targets), None, Choice(0.0, PLAIN_STRENGTH), seed, time.perf_counter() - began, plain)
+        return Fitted(
+            _fit_softly(plain, rows, snapshot),
+            None,
+            Choice(0.0, PLAIN_STRENGTH),
+            seed,
+            time.perf_counter() - began,
+            plain,
+        )
     seen_before = live is not None and live.feature_version == matrix.version  # of other features it says nothing
     before = Choice(**live.hyperparameters) if live is not None and seen_before else Choice()
     _, prior = current_prior(matrix)
@@ -150,9 +157,17 @@ def _fit(matrix: FeatureMatrix, snapshot: Snapshot, live: ModelVersion | None, w
         choice = choose_with_words(words, prior, matrix.array(), snapshot.labeled, targets, before, seed=seed)
     fit = _fit_as_chosen(choice, prior, words)
     zero_shot = zero_shot_head(words.see(prior, choice.power)) if words else None
-    head = fit(prior.see(rows, choice.power), targets)
+    head = _fit_softly(fit, prior.see(rows, choice.power), snapshot)
     view = _view_of(matrix, snapshot, choice)
     return Fitted(head, view, choice, seed, time.perf_counter() - began, fit, zero_shot)
+
+
+def _fit_softly(fit: Fit, rows: NDArray[Any], snapshot: Snapshot) -> LinearHead:
+    """A head of all labels; where the project wants that, of the classes that each may be, as likely as they are."""
+    soft = snapshot.soft
+    if soft is None:
+        return fit(rows, snapshot.targets)
+    return fit(rows[soft.places], soft.classes, weights=soft.weights)
 
 
 def _fit_as_chosen(choice: Choice, prior: PoolPrior, words: Words | None) -> Fit:

@@ -191,7 +191,7 @@ def _rows(workspace: Workspace, item_ids: NDArray[np.int64]) -> tuple[NDArray[np
     for part in _parts(item_ids.tolist()):
         with reading(workspace.engine) as session:
             found = session.exec(select(Item.id, Item.row, Item.gold).where(col(Item.id).in_(part))).all()
-        at = np.searchsorted(item_ids, [item_id for item_id, *_ in found])
+        at = np.searchsorted(item_ids, np.array([item_id for item_id, *_ in found], dtype=np.int64))
         rows[at], golden[at] = [row for _, row, _ in found], [gold for *_, gold in found]
     return rows, golden
 

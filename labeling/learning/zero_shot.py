@@ -214,20 +214,22 @@ def fit_with_words(
     strength: float,
     temperature: float = 1.0,
     unlabeled: NDArray[np.bool_] | None = None,
+    weights: NDArray[np.floating] | None = None,
 ) -> LinearHead:
     """A head (`fit_head`) on labels ``targets`` (l,) of ``rows`` (l, r), and on words (k, r) of classes 0 to k - 1.
 
-    ``unlabeled`` (k,) says which classes have no label anywhere, where there are more labels than these.
+    ``unlabeled`` (k,) says which classes have no label anywhere, where there are more labels than these; ``weights``
+    (l,) how much each label counts.
     """
     if unlabeled is None:
         unlabeled = np.bincount(targets, minlength=len(words)) == 0
-    weights = np.where(unlabeled, max(weight, UNSEEN), weight)
-    said = np.flatnonzero(weights)
+    heed = np.where(unlabeled, max(weight, UNSEEN), weight)
+    said = np.flatnonzero(heed)
     head = fit_head(
         np.concatenate([rows, words[said]]),
         np.concatenate([targets, said]),
         strength=strength,
-        weights=np.concatenate([np.ones(len(targets)), weights[said]]),
+        weights=np.concatenate([np.ones(len(targets)) if weights is None else weights, heed[said]]),
         informed=True,
     )
     return replace(head, temperature=temperature)

@@ -23,7 +23,9 @@ from labeling.db.schema import (
     Role,
     Source,
 )
+from labeling.learning.head import LinearHead
 from labeling.learning.people_records import read_records
+from labeling.learning.versions import live_model
 from labeling.learning.weighing_job import run_weighing
 from labeling.projects import update_settings
 from labeling.users import grant
@@ -238,3 +240,23 @@ def test_an_answer_given_meanwhile_is_not_overwritten(crowd: SmallProject, monke
     weigh(crowd)
     assert stored(crowd)[crowd.items[0]].source is Source.ADJUDICATED
     assert stored(crowd)[crowd.items[1]].method is Method.DIFFICULTY
+
+
+def test_the_model_may_learn_from_how_likely_each_class_is(crowd: SmallProject):
+    rows = np.eye(3, dtype=np.float32)[[row % 3 for row in range(ITEMS)]]
+    crowd.add_features(rows + np.random.default_rng(0).normal(0, 0.3, rows.shape).astype(np.float32))
+    weigh(crowd)
+    with writing(crowd.workspace.engine) as session:
+        a, b = (str(c) for c in crowd.classes[:2])
+        for item_id in crowd.items[::3]:  # all of the first class may as well be the second
+            session.get_one(Label, item_id).distribution = {a: 0.55, b: 0.45}
+    confidence = {}
+    for soft in (False, True):
+        update_settings(crowd.workspace, crowd.owner, crowd.id, {"soft_labels": soft, "head": "logistic"})
+        crowd.learn()
+        live = live_model(crowd.workspace, crowd.id)
+        assert live is not None and live.path is not None
+        head = LinearHead.load(crowd.workspace.head(live.path))
+        confidence[soft] = head.predict_proba(rows[:1])[0]
+    assert confidence[False][0] > 0.85
+    assert confidence[True][0] == pytest.approx(0.55, abs=0.1) and confidence[True][1] == pytest.approx(0.45, abs=0.1)
