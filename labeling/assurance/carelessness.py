@@ -33,7 +33,7 @@ ODDS = np.geomspace(1.0 / UNSKILLED, UNSKILLED, 5)  # of an error, as multiples 
 LEVEL = 0.95  # of the interval
 
 ERRING = (0.10, 20.0)  # share of errors before anybody answered, and the number of answers that this counts for
-CLASS_COUNTS, ITEM_COUNTS = 20.0, 4.0  # answers for which all classes count in a class, and a class in an item
+CLASS_COUNTS, ITEM_COUNTS = 10.0, 8.0  # answers for which all classes count in a class, and a class in an item
 HONEST = 10.0  # answers not random that a person is believed to have given before
 ROUNDS = 5  # in which random answers and what people say otherwise are told apart
 
@@ -178,10 +178,13 @@ def _of_person(
 
     careless = logsumexp(with_random(SHARES, chosen[mine][:, None])[:, :, 0], axis=1) - np.log(len(SHARES))
     evidence = (careless - likely.max(axis=1)) / np.log(10)
-    belief = np.exp(_normal(logsumexp(with_random(_FINE, honest), axis=2) + (HONEST - 1) * np.log(np.maximum(1 - _FINE, 1e-12))))
+    enough = np.flatnonzero(evidence >= needed)
+    looks = np.append(enough, len(mine) - 1)
+    log_belief = logsumexp(with_random(_FINE, honest)[looks], axis=2) + (HONEST - 1) * np.log(np.maximum(1 - _FINE, 1e-12))
+    belief = np.exp(log_belief - logsumexp(log_belief, axis=1, keepdims=True))  # (looks, shares)
     share = belief @ _FINE
     low, high = np.interp([(1 - LEVEL) / 2, (1 + LEVEL) / 2], np.cumsum(belief[-1]), _FINE)
-    suffices = np.flatnonzero((evidence >= needed) & (share > RELEVANT))
+    suffices = enough[share[:-1] > RELEVANT]
     return Carelessness(
         person=person,
         answered=len(mine),
@@ -196,6 +199,3 @@ def _of_person(
         flagged_after=int(suffices[0]) + 1 if len(suffices) else None,
     )
 
-
-def _normal(log_weights: NDArray[np.float64]) -> NDArray[np.float64]:
-    return log_weights - logsumexp(log_weights, axis=1, keepdims=True)

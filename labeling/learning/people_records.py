@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel
 from sqlmodel import Session, col, delete, func, insert, select
@@ -14,9 +15,10 @@ from labeling.annotation.opinions import Opinions
 from labeling.annotation.threads import names_in_review
 from labeling.annotation.weighing import Weighed
 from labeling.assurance.carelessness import Carelessness, assess
+from labeling.assurance.suggestion_pull import measure_pull
 from labeling.db.engine import reading, writing
-from labeling.db.schema import Event, Item, JobKind, Membership, Project, Reason, Reliability, Role, Verdict
-from labeling.learning.history import History
+from labeling.db.schema import Event, Item, JobKind, Membership, Origin, Project, Reason, Reliability, Role, Verdict
+from labeling.learning.history import NOBODY, History
 from labeling.projects import settings_of
 from labeling.users import require
 from labeling.workspace import Workspace
@@ -87,6 +89,7 @@ class People:
 
 def records_of(
     history: History,
+    said: pd.DataFrame,
     class_ids: list[int],
     people: list[int],
     opinions: Opinions,
@@ -94,11 +97,14 @@ def records_of(
     decided: NDArray[np.int64],
     item_ids: NDArray[np.int64],
     golden: NDArray[np.bool_],
+    randomised: list[tuple[float, float]],
 ) -> People:
     """What is known of everybody who answered here.
 
     Parameters
     ----------
+    said
+        The answers of `opinions`, in the same order, as `History.answers` has them.
     people
         Whose answers those in `opinions` are: the id of a user; negative, of what a user imported.
     decided : (n,) int
@@ -107,11 +113,13 @@ def records_of(
         The ids of the items, ascending.
     golden : (n,) bool
         Which of them are gold.
+    randomised
+        From when to when suggestions were hidden at random.
     """
     checked = {found.person: found for found in _careless(history, class_ids, people, item_ids, decided, golden)}
     agreed = _agreement(opinions, weighed)
     seconds = history.given.groupby("user")["seconds"].median()
-    pull: dict[str, Any] | None = None
+    pull = _pull(said, class_ids, people, opinions, decided, randomised)
     rows = []
     for at, user in enumerate(people):
         if user < 0:
@@ -163,9 +171,72 @@ def _agreement(opinions: Opinions, weighed: Weighed) -> list[float | None]:
     return [float(r / m) if m else None for r, m in zip(right, met, strict=True)]
 
 
-def _truth(
-    people: list[int], opinions: Opinions, decided: NDArray[np.int64], hidden: NDArray[np.bool_]
-) -> NDArray[np.int64]:
+def hidden_at_random(session: Session, project_id: int) -> list[tuple[float, float]]:
+    """From when to when a project hid suggestions at random, in seconds since the epoch; in the caller's transaction.
+
+    Before a setting was changed for the first time it is taken to have had its default.
+    """
+    now = settings_of(session.get_one(Project, project_id))
+    changed = select(Event.created, Event.detail).where(
+        Event.project_id == project_id, Event.kind == "settings changed"
+    )
+    events = session.exec(changed.order_by(col(Event.id))).all()
+    share, seen = now.hidden_share, now.suggestions
+    if any("hidden_share" in detail for _, detail in events):
+        share = 0.0
+    if any("suggestions" in detail for _, detail in events):
+        seen = "show"
+    spans, since = [], 0.0 if share > 0 and seen != "hide" else None
+    for moment, detail in [*events, (np.inf, {"hidden_share": 0})]:
+        share, seen = detail.get("hidden_share", share), detail.get("suggestions", seen)
+        running = share > 0 and seen != "hide"
+        if running and since is None:
+            since = moment
+        elif not running and since is not None:
+            spans.append((since, moment))
+            since = None
+    return spans
+
+
+def _pull(
+    said: pd.DataFrame,
+    class_ids: list[int],
+    people: list[int],
+    opinions: Opinions,
+    decided: NDArray[np.int64],
+    randomised: list[tuple[float, float]],
+) -> dict[str, Any] | None:
+    """The pull of suggestions where they were hidden at random, with the ids of people and classes; None if never."""
+    created = said["created"].to_numpy(dtype=np.float64)
+    during = np.zeros(len(said), dtype=bool)
+    for start, end in randomised:
+        during |= (created >= start) & (created < end)
+    asked = (said["origin"] == Origin.ASKED).to_numpy() & (said["reason"] != Reason.REVIEW).to_numpy()
+    suggested = (said["suggested"] != NOBODY).to_numpy()
+    shown = said["shown"].to_numpy(dtype=bool) & suggested
+    truth = _truth(opinions, decided, asked & ~shown)
+    places = {class_id: place for place, class_id in enumerate(class_ids)}
+    guess = np.array([places.get(one, -1) for one in said["suggested"]], dtype=np.int64)
+    counted = during & asked & suggested
+    order = np.flatnonzero(counted)[np.argsort(said["seq"].to_numpy()[counted], kind="stable")]
+    if not len(order):
+        return None
+    found = asdict(
+        measure_pull(shown[order], guess[order], opinions.classes[order], truth[order], opinions.people[order])
+    )
+    found["by_person"] = {str(people[at]): one for at, one in found["by_person"].items()}
+    found["by_class"] = {str(class_ids[at]): one for at, one in found["by_class"].items()}
+    return _finite(found)
+
+
+def _finite(figures: Any) -> Any:
+    """Figures as JSON has them: what is without bound is None."""
+    if isinstance(figures, dict):
+        return {name: _finite(one) for name, one in figures.items()}
+    return None if isinstance(figures, float) and not np.isfinite(figures) else figures
+
+
+def _truth(opinions: Opinions, decided: NDArray[np.int64], hidden: NDArray[np.bool_]) -> NDArray[np.int64]:
     """The class of the item behind each answer (a,) that does not rest on this answer; -1 where nobody knows.
 
     It is what an expert decided, else what two others or more said, all alike and without having seen a suggestion:

@@ -41,7 +41,7 @@ from labeling.db.schema import (
 from labeling.jobs import Cancelled
 from labeling.learning.held_out import held_out
 from labeling.learning.history import History, catch_up, read_history
-from labeling.learning.people_records import keep_people, records_of
+from labeling.learning.people_records import hidden_at_random, keep_people, records_of
 from labeling.projects import Settings, settings_of
 from labeling.workspace import Workspace
 
@@ -77,6 +77,10 @@ class _Read:
 
     Attributes
     ----------
+    said
+        The answers of `opinions`, in the same order, as `History.answers` has them.
+    randomised
+        From when to when suggestions were hidden at random.
     opinions
         Everybody's answers; those that came with imports are those of a person of their own.
     people : list of int
@@ -90,6 +94,8 @@ class _Read:
     seq: int
     settings: Settings
     history: History
+    said: pd.DataFrame
+    randomised: list[tuple[float, float]]
     item_ids: NDArray[np.int64]
     rows: NDArray[np.int64]
     class_ids: list[int]
@@ -127,7 +133,16 @@ def run_weighing(workspace: Workspace, job: Job) -> None:
     )
     changes = _compare(read, weighed, errors, needed)
     people = records_of(
-        read.history, read.class_ids, read.people, read.opinions, weighed, read.decided, read.item_ids, read.golden
+        read.history,
+        read.said,
+        read.class_ids,
+        read.people,
+        read.opinions,
+        weighed,
+        read.decided,
+        read.item_ids,
+        read.golden,
+        read.randomised,
     )
     anew = _write(workspace, job, read, changes)
     keep_people(workspace, job.project_id, people)
@@ -153,6 +168,7 @@ def _read(workspace: Workspace, project_id: int) -> _Read:
             Membership.project_id == project_id, col(Membership.set_aside).is_not(None)
         )
         ignored = set(session.exec(aside).all())
+        randomised = hidden_at_random(session, project_id)
     seq = int(history.answers["seq"].max()) if len(history.answers) else 0
     said = history.answers
     decisions = said[said["origin"] == Origin.REVIEW]
@@ -174,7 +190,7 @@ def _read(workspace: Workspace, project_id: int) -> _Read:
     rows, golden = _rows(workspace, item_ids)
     answers = np.bincount(opinions.items, minlength=len(item_ids))
     return _Read(
-        seq, settings, history, item_ids, rows, class_ids, people, opinions, decided, golden, answers,
+        seq, settings, history, said, randomised, item_ids, rows, class_ids, people, opinions, decided, golden, answers,
         _labels(workspace, item_ids),
     )  # fmt: skip
 
