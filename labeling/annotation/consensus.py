@@ -17,6 +17,7 @@ from labeling.db.schema import Annotation, Item, Label, LabelClass, Membership, 
 from labeling.projects import Settings, settings_of
 
 _later = second(Annotation)
+_other = second(Item)
 
 
 class Agreed(NamedTuple):
@@ -65,9 +66,16 @@ def chose_split() -> ColumnElement[bool]:
 
 
 def is_open(settings: Settings) -> ColumnElement[bool]:
-    """The condition that an `Item` has fewer answers than it should have."""
-    at_first = settings.overlap if settings.opinions == "fixed" else 1
-    return (col(Item.answers) < settings.overlap) & (col(Item.answers) < func.coalesce(Item.wanted, at_first))
+    """The condition that an `Item` has fewer answers than it should have.
+
+    With a fixed overlap those that want none any more are few, and named by an index of their own: so that the other
+    items need not be read one by one.
+    """
+    room = col(Item.answers) < settings.overlap
+    if settings.opinions == "by_need":
+        return room & (col(Item.answers) < func.coalesce(Item.wanted, 1))
+    enough = sa.select(col(_other.id)).where(col(_other.wanted).is_not(None), col(_other.wanted) <= col(_other.answers))
+    return room & col(Item.id).not_in(enough)
 
 
 def are_closed(settings: Settings) -> list[ColumnElement[bool]]:
