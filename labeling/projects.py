@@ -216,8 +216,8 @@ def update_guidelines(workspace: Workspace, actor_id: int, project_id: int, guid
 def roles(workspace: Workspace, actor_id: int) -> set[Role]:
     """The roles that the acting user has, in whatever projects."""
     with reading(workspace.engine) as session:
-        mine = (Membership.user_id == actor_id) & col(Membership.removed).is_(None)
-        return set(session.exec(select(Membership.role).where(mine).distinct()).all())
+        mine = select(Membership.role).where(Membership.user_id == actor_id, col(Membership.removed).is_(None))
+        return {Role(role) for role in session.exec(mine.distinct()).all()}
 
 
 def list_projects(workspace: Workspace, actor_id: int) -> list[ProjectSummary]:

@@ -7,6 +7,7 @@ import os
 import platform
 import shutil
 import sqlite3
+import uuid
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -262,6 +263,53 @@ class OpenWorkspace:
             perform=(lambda job_id: self._work_off(job_id, progress)) if alone else None,
         )  # fmt: skip
         return [item.model_dump() for item in found]
+
+    def review(
+        self, project: str | int, *, cause: str | None = None, decided: bool = False, limit: int = 20
+    ) -> dict[str, Any]:
+        """What waits for an expert, or what was decided: ``items``, and how many wait for which cause.
+
+        Each item has ``label`` and ``decided``, the names of its classes, besides what
+        `labeling.annotation.review.ReviewItem` has.
+        """
+        from labeling.annotation.review import Cause
+        from labeling.learning.model_view import read_review
+
+        project_id, chosen = self._project(project), None if cause is None else Cause(cause)
+        found = read_review(
+            self.workspace, self.user_id, project_id, cause=chosen, decided=decided, limit=limit
+        ).model_dump(mode="json")
+        names = {c["id"]: c["name"] for c in self.classes(project_id)}
+        for item in found["items"]:
+            decision = item["decision"]
+            item["label"] = names[item["label"]["class_id"]] if item["label"] else None
+            item["decided"] = None if decision is None else names.get(decision["class_id"], "cannot be told")
+        return found
+
+    def decide(self, project: str | int, item: str | int, label_class: str | int | None, **more: Any) -> dict[str, Any]:
+        """Decide on an item, by its name or its number: its class, or without one that it cannot be told; see
+        `labeling.annotation.adjudication.Decision` for what else can be said of it.
+        """
+        from labeling.annotation import adjudication
+        from labeling.learning.find import find_item
+
+        project_id = self._project(project)
+        item_id = find_item(self.workspace, self.user_id, project_id, str(item))
+        class_id = None if label_class is None else self._class(project_id, label_class)
+        decision = adjudication.Decision(
+            event_id=str(uuid.uuid4()), item_id=item_id, class_id=class_id,
+            verdict="unsure" if class_id is None else "label", **more,
+        )  # fmt: skip
+        (made,) = adjudication.decide(self.workspace, self.user_id, project_id, [decision])
+        if made.status == "refused":
+            raise Invalid(made.why)
+        return made.model_dump()
+
+    def gold(self, project: str | int, file: str | Path) -> int:
+        """Check people by the items of a CSV file (``external_id``, ``class``); returns how many there are."""
+        from labeling.annotation.gold_file import gold_from_file
+
+        return gold_from_file(self.workspace, self.user_id, self._project(project), Path(file).expanduser())
 
     def predict(self, project: str | int, files: Sequence[str | Path]) -> list[dict[str, Any]]:
         """Label files with a project's live model; see `labeling.delivery.prediction.predict` for the keys."""

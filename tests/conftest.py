@@ -4,13 +4,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from argon2 import PasswordHasher
 
+from labeling import accounts
 from labeling.db.engine import writing
 from labeling.db.schema import Membership, Project, Role, User
 from labeling.workspace import Workspace, open_workspace
@@ -43,6 +46,25 @@ def project(workspace: Workspace, owner: int) -> int:
         assert made.id is not None
         session.add(Membership(project_id=made.id, user_id=owner, role=Role.OWNER))
     return made.id
+
+
+@pytest.fixture
+def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hashes that take no time: most tests are of who may do what, not of how dear guessing is."""
+    monkeypatch.setattr(accounts, "HASHER", PasswordHasher(time_cost=1, memory_cost=8, parallelism=1))
+    accounts._nobodys.cache_clear()
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Time stands still, however slow the machine is; call it to let so many seconds pass."""
+    now = [time.time()]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+
+    def later(seconds: float) -> None:
+        now[0] += seconds
+
+    return later
 
 
 @pytest.fixture(scope="session")

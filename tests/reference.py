@@ -23,6 +23,13 @@ ENVIRONMENT = {
     "ASKWISE_WORKSPACE": "the workspace's folder (default `askwise-workspace`)",
     "ASKWISE_PORT": "the port of the app (default 8501)",
     "ASKWISE_DATABASE_URL": "the database (default: SQLite in the workspace)",
+    "ASKWISE_URL": "the app's address as browsers know it, which the command line puts before links (default: none)",
+    "ASKWISE_TRUSTED_PROXIES": "addresses or networks of proxies whose `X-Forwarded-*` headers are believed",
+    "ASKWISE_USER_HEADER": "the header in which these proxies name the user, such as `X-Forwarded-User`",
+    "ASKWISE_OIDC_ISSUER": "the OpenID Connect provider through which people may sign in",
+    "ASKWISE_OIDC_CLIENT_ID": "what it knows Askwise by",
+    "ASKWISE_OIDC_CLIENT_SECRET": "and the secret of the two",
+    "ASKWISE_OIDC_ADMIT": "domains of verified e-mail addresses whose people need no invitation (default: none)",
     "ASKWISE_IMPORT_FOLDER": "where pages and the API may import from (default: `import` in the workspace)",
 }
 
@@ -54,7 +61,8 @@ def reference() -> str:
         "## REST",
         "",
         "A write needs a JSON body (an upload: `application/octet-stream`) and the header `X-Askwise: 1`.",
-        "Who acts is the local user, or the bearer of a token (`Authorization: Bearer`).",
+        "Who acts is the bearer of a token (`Authorization: Bearer`), the signed-in browser, or, while there are no "
+        "accounts, the local user.",
         "",
         "| request | parameters | does |",
         "|---|---|---|",

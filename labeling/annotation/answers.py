@@ -315,6 +315,8 @@ def _corrected(session: Session, actor_id: int, answer: Answer, now: float) -> A
     given = _own(session, actor_id, answer.supersedes)
     if _superseding(session, answer.supersedes) is not None:
         raise _Refused("That answer was already changed or withdrawn; correct the newest one.")
+    if given.origin is Origin.REVIEW:
+        raise _Refused("That was a decision; decide on the item again, in Review.")
     if given.assignment_id is None:
         raise _Refused("That answer came with an import; undo it, and the item can be claimed.")
     assignment = session.get_one(Assignment, given.assignment_id)

@@ -78,7 +78,8 @@ def dawid_skene(
     heard = said.T.tocsr()
     votes = opinions.votes()
     evidence = np.zeros((n, k)) if likelihood is None else logarithms(likelihood)
-    truth = proportions(votes + (0 if likelihood is None else proportions(likelihood)))
+    begun = votes.astype(np.float64) if likelihood is None else votes + proportions(likelihood)
+    truth = proportions(begun)
     settled = np.zeros(n, dtype=bool) if known is None else known != UNKNOWN
     fixed = np.eye(k)[known[settled]] if known is not None else np.empty((0, k))
     truth[settled] = fixed

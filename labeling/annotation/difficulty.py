@@ -28,7 +28,7 @@ SHARES = np.array([0.7, 0.2, 0.1])  # of items that easy ones and so on are, bef
 SHARES_COUNT = 200.0  # for as many items of each class
 ATTENTIVE, DISTRACTED = 18.0, 2.0  # answers that a person is credited with beforehand
 HABIT_COUNT = 20.0  # answers to each class, evenly spread, before a person's habit shows
-CONFUSED_COUNT = 100.0  # wrong answers to each class, evenly spread, before everybody's confusions show
+CONFUSED_COUNT = 30.0  # wrong answers to each class, evenly spread, before everybody's confusions show
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,6 @@ def difficulty(
     opinions: Opinions,
     *,
     known: NDArray[np.int64] | None = None,
-    likelihood: NDArray[np.float64] | None = None,
     iterations: int = 200,
     tolerance: float = 1e-4,
 ) -> Difficulty:
@@ -88,8 +87,6 @@ def difficulty(
     ----------
     known : (n_items,) int, optional
         The class of items that are settled, -1 of all others.
-    likelihood : (n_items, n_classes) float, optional
-        Further evidence, as in `labeling.annotation.dawid_skene.dawid_skene`.
     iterations : int
         Rounds at most.
     tolerance : float
@@ -107,7 +104,7 @@ def difficulty(
     said = csr_array((np.ones(len(opinions)), (opinions.items, columns)), shape=(n, m * k))
     heard = said.T.tocsr()
     answers = np.bincount(opinions.people, minlength=m)
-    evidence = np.zeros((n, k)) if likelihood is None else logarithms(likelihood)
+    evidence = np.zeros((n, k))
     if known is not None:
         settled = known != UNKNOWN
         evidence[settled] = logarithms(np.eye(k)[known[settled]])

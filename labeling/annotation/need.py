@@ -10,7 +10,6 @@ from enum import StrEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from labeling.annotation.dawid_skene import UNKNOWN
 from labeling.annotation.opinions import Opinions
 from labeling.annotation.weighing import Method, Weighed
 
@@ -35,7 +34,7 @@ class Why(StrEnum):
     SETTLED = "settled"  # by an expert
     DISAGREE = "disagree"  # people chose different classes
     UNRELIABLE = "unreliable"  # only people answered who are often wrong
-    MODEL = "model"  # the model predicts another class
+    MODEL = "model"  # the model predicts another class than people chose
     FEW = "few"  # those who answered agree, but are too few for this class to be certain
 
 
@@ -97,10 +96,10 @@ def need(
     heard = np.bincount(opinions.items[good[opinions.people]], minlength=opinions.n_items) > 0
     objects = np.zeros(opinions.n_items, dtype=bool)
     if predictions is not None:
-        given = np.isfinite(predictions).all(axis=1)
-        objects = given & (np.where(given[:, None], predictions, 0.0).argmax(axis=1) != weighed.labels)
+        given = np.asarray(np.isfinite(predictions).all(axis=1))
+        objects = given & (np.where(given[:, None], predictions, 0.0).argmax(axis=1) != votes.argmax(axis=1))
     reasons = np.select(
-        [settled, answers == 0, sure, (votes > 0).sum(axis=1) > 1, ~heard, objects & (weighed.labels != UNKNOWN)],
+        [settled, answers == 0, sure, (votes > 0).sum(axis=1) > 1, ~heard, objects],
         [why.value for why in (Why.SETTLED, Why.NEW, Why.SURE, Why.DISAGREE, Why.UNRELIABLE, Why.MODEL)],
         Why.FEW.value,
     )

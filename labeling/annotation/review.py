@@ -296,7 +296,7 @@ def _active_people(session: Session, project_id: int) -> int:
     """How many people can be asked: annotators, and who else has answered, without those who were set aside."""
     answered = select(Annotation.user_id).where(Annotation.project_id == project_id).distinct()
     asked = or_(col(Membership.role) == Role.ANNOTATOR, col(Membership.user_id).in_(answered))
-    here = (Membership.project_id == project_id) & col(Membership.removed).is_(None)
+    here = (col(Membership.project_id) == project_id) & col(Membership.removed).is_(None)
     counted = select(func.count()).select_from(Membership)
     return session.exec(counted.where(here, asked, col(Membership.set_aside).is_(None))).one()
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, Field
-from sqlmodel import Session, col, select
+from sqlmodel import Session, col, func, select
 
 from labeling.annotation.adjudication import item_of
 from labeling.annotation.answers import EventId
@@ -105,12 +105,12 @@ def names_in_review(session: Session, actor_id: int, project_id: int) -> dict[in
     people = session.exec(select(User.id, User.name).order_by(col(User.id))).all()
     if not settings_of(session.get_one(Project, project_id)).blind:
         return {user_id: name for user_id, name in people if user_id is not None}
-    known = {
-        user_id
-        for table in (Annotation, Comment)
-        for user_id in session.exec(select(table.user_id).where(table.project_id == project_id).distinct()).all()
-    }
-    numbers = {user_id: n for n, user_id in enumerate(sorted(known), start=1)}
+    first: dict[int, float] = {}  # since when each was seen here: in this order a number never changes
+    for table in (Annotation, Comment):
+        since = select(table.user_id, func.min(table.created)).where(table.project_id == project_id)
+        for user_id, created in session.exec(since.group_by(col(table.user_id))).all():
+            first[user_id] = min(created, first.get(user_id, created))
+    numbers = {user_id: n for n, user_id in enumerate(sorted(first, key=lambda one: (first[one], one)), start=1)}
     return {
         user_id: name if user_id == actor_id else f"Person {numbers.get(user_id, 0)}"
         for user_id, name in people

@@ -1,11 +1,11 @@
 """From answers to labels: how probable each class is for each item, after what people said and the model predicts.
 
 Which method is best was measured on CIFAR-10H with 12 simulated people, two of them careless (`tests/benchmarks/
-bench_people.py consensus`, results beside it). Dawid-Skene with difficulty (`difficulty`) is above majority vote at
-any overlap, no worse than it from 20 items on, and its confidence is nearest to how often it is right, so it is chosen
-as soon as a few answers can be compared. A model's predictions come in as further evidence of the same method: with
-good predictions that is above CROWDLAB, with poor ones level with it, and CROWDLAB's score is a ranking, not a
-probability. Plain Dawid-Skene and CROWDLAB can be asked for by name.
+bench_people.py consensus` and `few`, results beside it). Dawid-Skene with difficulty (`difficulty`) is above majority
+vote at any overlap, no worse than it from 20 items on, and its confidence is nearest to how often it is right, so it is
+chosen as soon as a few answers can be compared. A model's predictions are further evidence of what an item is, never of
+who is reliable: people are judged by people alone. That is above CROWDLAB, whose score is a ranking and not a
+probability; CROWDLAB and plain Dawid-Skene can be asked for by name.
 """
 
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeling.annotation.dawid_skene import UNKNOWN, DawidSkene, dawid_skene, logarithms, proportions
-from labeling.annotation.difficulty import Difficulty, difficulty
+from labeling.annotation.difficulty import ERRORS, Difficulty, difficulty
 from labeling.annotation.opinions import Opinions
 
-COMPARED = 10  # items with an answer and a second one, a known class or a prediction: enough to tell people apart
-TABLE = 50_000_000  # numbers in a table of people by states by classes; beyond that only majority fits into memory
+COMPARED = 10  # items with an answer and a second one or a known class: enough to tell people apart
+TABLE = 10_000_000  # numbers in a table of people by states by classes; beyond that there is room for majority only
 ACCURACY, ACCURACY_COUNT = 0.9, 20.0  # how often people are right before anything is known, and how many pairs for that
 SHRINKAGE = 10.0  # answers to each class that everybody's confusion counts for in a person's own
 CONFUSION_COUNT = 1.0  # answers that are added to each row of a table of what was counted
@@ -28,7 +28,7 @@ LOWEST = 1e-6  # a prediction of 0 counts as this: no model is that sure
 
 
 class Method(StrEnum):
-    """How a label came about. A caller asks for one of the first four; an item has any of them but AUTO's own."""
+    """How a label came about; the first four are ways to weigh that a caller may ask for."""
 
     MAJORITY = "majority"
     DAWID_SKENE = "dawid_skene"
@@ -59,7 +59,8 @@ class Weighed:
     states : (n_items, levels, n_classes) float
         Probabilities of the true class together with the item's difficulty; one level where the method has none.
     answering : (levels, n_classes, n_classes) float
-        What the next person is expected to choose in each state: one as reliable as the middle one of all.
+        What the next person is expected to choose in each state: one as reliable as the middle one of all, or as all
+        together where a method has no more than that.
     """
 
     probabilities: NDArray[np.float64]
@@ -94,42 +95,41 @@ def weigh(
     Raises
     ------
     ValueError
-        Where CROWDLAB is asked for without predictions or without an item that two people answered; where the method
-        is none of these.
+        Where CROWDLAB is asked for without predictions or without an item that two people answered; where Dawid-Skene
+        is asked for and its tables do not fit into memory; where the method is none of these.
     """
     n, k = opinions.n_items, opinions.n_classes
     known = np.full(n, UNKNOWN) if known is None else known
-    answered = np.bincount(opinions.items, minlength=n) > 0
-    chosen = _choose(opinions, known, predictions) if method is None else Method(method)
+    answered = np.asarray(np.bincount(opinions.items, minlength=n) > 0)
+    chosen = _choose(opinions, known) if method is None else Method(method)
+    if chosen in (Method.DAWID_SKENE, Method.DIFFICULTY) and not _fits(opinions):
+        raise ValueError(f"{opinions.n_people} people and {k} classes are too many for this method: choose majority.")
     if k < 2:
         states, prior = np.ones((n, 1, k)), np.ones(k)
         confusions = np.ones((opinions.n_people, k, k))
         answering = np.ones((1, k, k))
     elif chosen == Method.DIFFICULTY:
         found = difficulty(opinions, known=known)
-        if predictions is not None:
-            likelihood = evidence(predictions, found.probabilities, answered)
-            found = difficulty(opinions, known=known, likelihood=likelihood)
         states, prior, confusions = found.states, found.class_prior, found.confusions
+        if predictions is not None:
+            states = states * evidence(predictions, found.probabilities, answered)[:, None]
+            states /= states.sum(axis=(1, 2), keepdims=True)
         answering = _middling(found)
     else:
         if chosen == Method.DAWID_SKENE:
             estimated = _dawid_skene(opinions, known, predictions, answered)
             probabilities, confusions = estimated.probabilities, estimated.confusions
-        elif chosen == Method.CROWDLAB:
-            probabilities = _crowdlab(opinions, predictions)
-            confusions = _counted(opinions, probabilities)
-        elif chosen == Method.MAJORITY:
-            probabilities = _majority(opinions, predictions)
-            confusions = _counted(opinions, probabilities)
+            answering = proportions(np.median(confusions, axis=0, keepdims=True)) if len(confusions) else confusions
+        elif chosen in (Method.CROWDLAB, Method.MAJORITY):
+            weighing = _crowdlab if chosen == Method.CROWDLAB else _majority
+            probabilities = weighing(opinions, predictions)
+            confusions, answering = _counted(opinions, probabilities)
         else:
             raise ValueError(f"{chosen} is not a way to weigh answers: choose majority, difficulty or another.")
-        settled = known != UNKNOWN
+        settled = np.asarray(known != UNKNOWN)
         probabilities[settled] = np.eye(k)[known[settled]]
         states = probabilities[:, None]
         prior = proportions(probabilities[answered | settled].sum(axis=0))
-        answering = np.median(confusions, axis=0)[None] if len(confusions) else np.full((1, k, k), 1 / k)
-        answering = proportions(answering)
     probabilities = states.sum(axis=1)
     there = answered | (known != UNKNOWN)
     labels = np.where(there, probabilities.argmax(axis=1), UNKNOWN) if k else np.full(n, UNKNOWN)
@@ -147,7 +147,7 @@ def evidence(
     Models are often surer than they should be. Predictions are raised to the power at which they say best what people
     found (`probabilities`, of the items `answered`): below 1 they count for less.
     """
-    given = np.isfinite(predictions).all(axis=1)
+    given = np.asarray(np.isfinite(predictions).all(axis=1))
     logs = logarithms(np.clip(np.where(given[:, None], predictions, 1.0), LOWEST, None))
     judged = given & answered
     tempered = [proportions(np.exp(power * logs)) for power in TEMPERATURES]
@@ -157,14 +157,15 @@ def evidence(
     return np.where(given[:, None], best / frequencies, 1.0)
 
 
-def _choose(opinions: Opinions, known: NDArray[np.int64], predictions: NDArray[np.float64] | None) -> Method:
+def _choose(opinions: Opinions, known: NDArray[np.int64]) -> Method:
     votes = np.bincount(opinions.items, minlength=opinions.n_items)
-    heard = votes + (known != UNKNOWN)
-    if predictions is not None:
-        heard = heard + np.isfinite(predictions).all(axis=1)
-    compared = int(((votes > 0) & (heard >= 2)).sum())
-    fits = opinions.n_people * 3 * opinions.n_classes**2 <= TABLE
-    return Method.DIFFICULTY if compared >= COMPARED and fits else Method.MAJORITY
+    compared = int(((votes > 0) & (votes + (known != UNKNOWN) >= 2)).sum())
+    return Method.DIFFICULTY if compared >= COMPARED and _fits(opinions) else Method.MAJORITY
+
+
+def _fits(opinions: Opinions) -> bool:
+    """Whether there is room for a table of all people, degrees of difficulty, classes and answers."""
+    return len(ERRORS) * opinions.n_people * opinions.n_classes**2 <= TABLE
 
 
 def _middling(found: Difficulty) -> NDArray[np.float64]:
@@ -208,14 +209,21 @@ def _majority(opinions: Opinions, predictions: NDArray[np.float64] | None) -> ND
     return proportions(np.exp(joint - joint.max(axis=1, keepdims=True)))
 
 
-def _counted(opinions: Opinions, probabilities: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What each person chose for items that are probably of each class, (n_people, n_classes, n_classes)."""
+def _counted(opinions: Opinions, probabilities: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What each person chose for items that are probably of each class, (n_people, k, k), and everybody, (1, k, k).
+
+    Where tables of all people would not fit into memory, everybody's stands for each.
+    """
     m, k = opinions.n_people, opinions.n_classes
+    assumed = np.where(np.eye(k) > 0, ACCURACY, (1 - ACCURACY) / (k - 1))
+    together = np.zeros((k, k))
+    np.add.at(together.T, opinions.classes, probabilities[opinions.items])
+    everybody = proportions(together + CONFUSION_COUNT * assumed)
+    if not _fits(opinions):
+        return np.broadcast_to(everybody, (m, k, k)), everybody[None]
     counts = np.zeros((m, k, k))
     np.add.at(counts.transpose(0, 2, 1), (opinions.people, opinions.classes), probabilities[opinions.items])
-    assumed = np.where(np.eye(k) > 0, ACCURACY, (1 - ACCURACY) / max(1, k - 1))
-    everybody = proportions(counts.sum(axis=0) + CONFUSION_COUNT * assumed)
-    return proportions(counts + SHRINKAGE * everybody)
+    return proportions(counts + SHRINKAGE * everybody), everybody[None]
 
 
 def _crowdlab(opinions: Opinions, predictions: NDArray[np.float64] | None) -> NDArray[np.float64]:
@@ -229,7 +237,7 @@ def _crowdlab(opinions: Opinions, predictions: NDArray[np.float64] | None) -> ND
     if predictions is None:
         raise ValueError("CROWDLAB needs a model's predictions; label some items and let the model learn from them.")
     answers = np.bincount(opinions.items, minlength=opinions.n_items)
-    given = np.isfinite(predictions).all(axis=1)
+    given = np.asarray(np.isfinite(predictions).all(axis=1))
     taken = np.flatnonzero((answers > 0) & given)
     if not (answers[taken] > 1).any():
         raise ValueError("CROWDLAB compares people: let two of them answer the same items first.")

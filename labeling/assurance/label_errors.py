@@ -1,28 +1,30 @@
 """Labels that are probably wrong, from all that was said of an item: the given label, people's answers, the model.
 
-An item has a main class and a share of people who would choose each class; its label is wrong where fewer than half of
-all people would choose it. Most items are clear: everybody sees the main class, but for slips. Some are ambiguous: there
-the shares themselves are uncertain, a Dirichlet distribution around the main class and those it is confused with. A
-source speaks for itself:
+An item has a main class and a share of people who would choose each class; its label is wrong where fewer than half
+of all people would choose it. Most items are clear: everybody sees the main class, but for slips. Some are ambiguous:
+there the shares themselves are uncertain, a Dirichlet distribution around the main class and those it is confused
+with. A source speaks for itself:
 
 - the model's prediction, its temperature calibrated, says which class is the main one; the less sure it is, the more
   items are ambiguous;
 - people's answers are draws from the shares, but for the share of each person's answers that is random;
 - the given label is the main class but for an error rate, which is higher for ambiguous items.
 
-None of the rates is set by hand: expectation maximisation finds them in the sources' agreement, as in confident learning
-and in Dawid and Skene, and weak priors stand in where there is little to see. Only how uncertain the shares of an
-ambiguous item are (`MAIN`, `WEIGHT`) is assumed, since two answers to an item cannot tell.
+None of the rates is set by hand: expectation maximisation finds them in the sources' agreement, as in confident
+learning and in Dawid and Skene, and weak priors stand in where there is little to see. Only how uncertain the shares
+of an ambiguous item are (`MAIN`, `WEIGHT`) is assumed, since two answers to an item cannot tell: about as on CIFAR-10H.
 
 References
 ----------
 C. Northcutt, L. Jiang, I. Chuang, "Confident learning: estimating uncertainty in dataset labels", JAIR 70 (2021).
-A. Dawid, A. Skene, "Maximum likelihood estimation of observer error-rates using the EM algorithm", Applied Statistics 28
-(1979).
+A. Dawid, A. Skene, "Maximum likelihood estimation of observer error-rates using the EM algorithm", Applied Statistics
+28 (1979).
 C. Guo et al., "On calibration of modern neural networks", ICML (2017): temperature.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,6 +44,7 @@ BLOCK = 2_000_000  # numbers at most in an array, about
 SLIPS, RANDOM = (0.02, 100.0), (0.01, 20.0)
 GIVEN_CLEAR, GIVEN_AMBIGUOUS = (0.005, 100.0), (0.1, 20.0)
 SHARPNESS, SHARPNESS_SPREAD = np.log(0.7), 0.7
+CONFUSED = 5.0  # answers that say a class is taken for all others alike
 DOUBT, DOUBT_SPREAD = -1.0, 1.5  # log odds of being ambiguous, at even odds of the prediction
 EASE, EASE_SPREAD = -0.5, 0.5  # what each unit of the prediction's log odds adds
 CLASS_SPREAD = 1.0  # of the classes' log odds of being ambiguous, around all of them
@@ -92,8 +95,8 @@ def find_label_errors(
     predictions : (n, k) float, optional
         A model's probabilities for items it was not trained on. A row of NaN: no prediction for the item.
     independent : (n,) bool, optional
-        Whether the given label is evidence of its own, as an imported one is; False where it was made from the opinions.
-        All are where it is left out.
+        Whether the given label is evidence of its own, as an imported one is; False where it was made from the
+        opinions. All are where it is left out.
     seed : int
         Of the draw of items from which rates are estimated, where there are more than `FITTED`.
 
@@ -148,10 +151,10 @@ class _Sources:
     ) -> "_Sources":
         n, k = opinions.n_items, opinions.n_classes
         order = np.argsort(opinions.items, kind="stable")
-        heard = (given >= 0) & (True if independent is None else independent)
+        heard = (given >= 0) & (np.ones(n, dtype=bool) if independent is None else independent)
         log_predicted, predicted = np.zeros((n, k)), np.zeros(n, dtype=bool)
         if predictions is not None:
-            predicted = np.isfinite(predictions).all(axis=1)
+            predicted[:] = np.isfinite(predictions).all(axis=1)
             log_predicted[predicted] = np.log(np.clip(predictions[predicted], FLOOR, 1.0))
         columns = (opinions.items[order], opinions.people[order], opinions.classes[order])
         return cls(given, heard, log_predicted, predicted, *columns)
@@ -193,7 +196,7 @@ class _Rates:
 
 @dataclass(frozen=True)
 class _Belief:
-    """What is believed of m items: `states[l, i, c]`, that the main class is c and the item clear (0) or ambiguous (1)."""
+    """What is believed of m items: `states[l, i, c]`, that c is the main class and the item clear (0) or ambiguous."""
 
     states: NDArray[np.float64]  # (2, m, k)
     relevant: NDArray[np.float64]  # (a,) that an answer is not random
@@ -239,9 +242,7 @@ def _leaning(
     return np.maximum(leaning, FLOOR)
 
 
-def _chosen(
-    off: float, classes: NDArray[np.int64], leaning: NDArray[np.float64]
-) -> NDArray[np.float64]:
+def _chosen(off: float, classes: NDArray[np.int64], leaning: NDArray[np.float64]) -> NDArray[np.float64]:
     """Probability (t, k) of `classes` (t,) under each main class, where a share `off` goes elsewhere."""
     chosen = off * leaning
     chosen[np.arange(len(classes)), classes] = 1 - off
@@ -269,8 +270,8 @@ def _believe(sources: _Sources, rates: _Rates, looks: int = 2) -> _Belief:
     random = rates.random[sources.people]
     relevant = 1 - random
     for look in range(looks):
-        weight = np.bincount(pair, relevant, len(pairs))[:, None]  # (t, 1)
-        counted = np.bincount(sources.items, relevant, m)
+        weight = _sums(pair, relevant, len(pairs))[:, None]  # (t, 1)
+        counted = _sums(sources.items, relevant, m)
         states = log_states.copy()
         if len(pairs):
             states[0, answered] += np.add.reduceat(weight * np.log(clear), starts, axis=0)
@@ -281,8 +282,13 @@ def _believe(sources: _Sources, rates: _Rates, looks: int = 2) -> _Belief:
         states /= states.sum(axis=(0, 2), keepdims=True)
         if look + 1 < looks:
             relevant = _relevance(states, relevant, random, sources, pair, clear, shares, weight, counted)
-    for_given = np.bincount(sources.items, relevant * (sources.classes == sources.given[sources.items]), m)
+    for_given = _sums(sources.items, relevant * (sources.classes == sources.given[sources.items]), m)
     return _Belief(states, relevant, given_shares, counted, for_given)
+
+
+def _sums(groups: NDArray[np.int64], weights: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    """Sum of the weights in each of n groups."""
+    return np.bincount(groups, weights, n).astype(np.float64)
 
 
 def _relevance(
@@ -325,7 +331,7 @@ def _estimate(sources: _Sources, n_people: int) -> _Rates:
 def _maximise(sources: _Sources, belief: _Belief, rates: _Rates) -> _Rates:
     """The maximisation step: the rates that what is believed speaks for."""
     clear, ambiguous = belief.states
-    m, k = clear.shape
+    k = clear.shape[1]
     heard, label = np.flatnonzero(sources.heard), sources.given[sources.heard]
     wrong = tuple(
         _share(states[heard].sum() - states[heard, label].sum(), states[heard].sum(), prior)
@@ -338,7 +344,7 @@ def _maximise(sources: _Sources, belief: _Belief, rates: _Rates) -> _Rates:
     np.add.at(confused.T, label, belief.main[heard])
     confused = confused + confused.T  # what is taken for another, is it for
     np.fill_diagonal(confused, 0.0)
-    confused += (confused.sum(axis=1, keepdims=True) * 0 + 5.0) * (1 - np.eye(k)) / max(k - 1, 1)
+    confused += CONFUSED * (1 - np.eye(k)) / max(k - 1, 1)
     random = np.bincount(sources.people, 1 - belief.relevant, len(rates.random))
     answers = np.bincount(sources.people, minlength=len(rates.random))
     main = belief.main.sum(axis=0) + 1
@@ -352,7 +358,8 @@ def _maximise(sources: _Sources, belief: _Belief, rates: _Rates) -> _Rates:
     )
 
 
-def _share(part, whole, prior):
+def _share(part: Any, whole: Any, prior: tuple[float, float]) -> Any:
+    """A share, with the observations that a prior counts for."""
     mean, observations = prior
     return (part + mean * observations) / (whole + observations)
 
@@ -373,10 +380,9 @@ def _calibrate(sources: _Sources, belief: _Belief, rates: _Rates) -> tuple[float
             off = (log_sharpness[0] - SHARPNESS) / SHARPNESS_SPREAD
             return -(main * log_main).sum() + off**2 / 2, np.array([slope + off / SHARPNESS_SPREAD])
 
-        found = minimize(misfit, [np.log(sharpness)], jac=True, method="L-BFGS-B", bounds=[(-4.0, 4.0)], options={"maxiter": STEPS})
-        sharpness = float(np.exp(found.x[0]))
+        sharpness = float(np.exp(_least(misfit, np.log([sharpness]))[0]))
     k = main.shape[1]
-    log_main, log_odds = _prior(sources, replace(rates, sharpness=sharpness, doubt=0.0, ease=1.0, by_class=0.0))
+    _, log_odds = _prior(sources, replace(rates, sharpness=sharpness, doubt=0.0, ease=1.0, by_class=0.0))
     ambiguous, all_ = belief.states[1], belief.main
 
     def unlikely(x: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -388,5 +394,12 @@ def _calibrate(sources: _Sources, belief: _Belief, rates: _Rates) -> tuple[float
 
     centre, spread = np.r_[DOUBT, EASE, np.zeros(k)], np.r_[DOUBT_SPREAD, EASE_SPREAD, np.full(k, CLASS_SPREAD)]
     start = np.r_[rates.doubt, rates.ease, np.zeros(k) + rates.by_class]
-    x = minimize(unlikely, start, jac=True, method="L-BFGS-B", options={"maxiter": STEPS}).x
+    x = _least(unlikely, start)
     return sharpness, float(x[0]), float(x[1]), x[2:]
+
+
+def _least(
+    loss: Callable[[NDArray[np.float64]], tuple[float, NDArray[np.float64]]], start: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """A few steps towards the least loss; the next round goes on from there."""
+    return minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": STEPS}).x

@@ -35,8 +35,8 @@ OURS: dict[str, Role] = {
     "meta": "meta", "split": "meta",
 }  # fmt: skip
 OURS_ALONE = {
-    "confidence", "source", "answers", "near_duplicate_of", "item_id", "class_id", "content_hash", "agreement", "method",
-    "adjudicator",
+    "confidence", "source", "answers", "near_duplicate_of", "item_id", "class_id", "content_hash", "agreement",
+    "method", "adjudicator",
 }  # fmt: skip
 
 INTEGER = re.compile(r"-?(0|[1-9]\d{0,17})")

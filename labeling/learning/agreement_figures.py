@@ -17,7 +17,7 @@ from labeling.annotation.agreement import (
 from labeling.annotation.opinions import Opinions
 from labeling.db.engine import reading
 from labeling.db.schema import Role
-from labeling.learning.behind import shared_answers
+from labeling.learning.behind import names_seen, shared_answers
 from labeling.learning.history import catch_up, read_history
 from labeling.users import require
 from labeling.workspace import Workspace
@@ -100,6 +100,7 @@ def read_agreement(workspace: Workspace, actor_id: int, project_id: int) -> Agre
         require(session, actor_id, project_id, Role.EXPERT)
         history = read_history(session, project_id)
         met = shared_answers(session, history)
+        names = names_seen(session, actor_id, project_id)
     if met.empty:
         return Agreement(items=0, alpha=None, classes=[], periods=[], pairs=[], confusion=[])
     items, item_ids = pd.factorize(met["item"])
@@ -128,7 +129,7 @@ def read_agreement(workspace: Workspace, actor_id: int, project_id: int) -> Agre
             Period(start=one.start, end=one.end, items=one.items, alpha=_number(one.alpha))
             for one in alpha_over_time(opinions, when, windows=WINDOWS)
         ],
-        pairs=_pairs(opinions, [int(user) for user in users], history.people),
+        pairs=_pairs(opinions, [int(user) for user in users], names),
         confusion=_confusion(confusion_between(opinions), class_ids),
     )
 

@@ -1,13 +1,14 @@
 """The items behind a figure: which answers a point, a bar or a cell on Insights is made of."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel import Session, col, select
 
+from labeling.annotation.threads import names_in_review
 from labeling.db.engine import reading
-from labeling.db.schema import Annotation, Item, Label, Membership, Origin, Role, Verdict
+from labeling.db.schema import Annotation, Item, Label, Membership, Origin, Reason, Role, User, Verdict
 from labeling.db.values import Id
 from labeling.errors import Invalid
 from labeling.learning.history import NOBODY, History, read_history
@@ -20,6 +21,7 @@ MOST = 100  # items at a time
 
 class _Figure(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+    seen_by: ClassVar[Role] = Role.ANNOTATOR  # and whoever may do more
 
 
 class Met(_Figure):
@@ -104,6 +106,7 @@ class Took(_Figure):
 class Between(_Figure):
     """The answers of two people to the items that both have answered; those on which they agree, or do not, or all."""
 
+    seen_by = Role.EXPERT
     kind: Literal["between"] = "between"
     first: Id
     second: Id
@@ -121,6 +124,7 @@ class Between(_Figure):
 class Taken(_Figure):
     """The answers to the items of which somebody said one class and somebody else the other."""
 
+    seen_by = Role.EXPERT
     kind: Literal["taken"] = "taken"
     one: Id
     other: Id
@@ -137,6 +141,7 @@ class Shared(_Figure):
     somebody said this class, and those on which they do not agree.
     """
 
+    seen_by = Role.EXPERT
     kind: Literal["shared"] = "shared"
     start: float | None = None
     end: float | None = None
@@ -156,7 +161,27 @@ class Shared(_Figure):
         return said
 
 
-Which = Annotated[Met | OfClass | Confused | By | During | Took | Between | Taken | Shared, Field(discriminator="kind")]
+class Checked(_Figure):
+    """A person's answers to the gold items that they were checked by; right or wrong ones, or all."""
+
+    seen_by = Role.EXPERT
+    kind: Literal["checked"] = "checked"
+    user_id: Id
+    right: bool | None = None
+
+    def pick(self, _session: Session, history: History) -> pd.DataFrame:
+        """The answers behind it."""
+        said = history.given
+        said = said[(said["user"] == self.user_id) & (said["reason"] == Reason.GOLD)]
+        decided = history.labels[history.labels["origin"] == Origin.REVIEW]
+        known = said["item"].map(decided.drop_duplicates("item", keep="last").set_index("item")["class_id"])
+        said = said[(said["verdict"] == Verdict.LABEL) & known.notna()]
+        return said if self.right is None else said[(said["class_id"] == known[said.index]) == self.right]
+
+
+Which = Annotated[
+    Met | OfClass | Confused | By | During | Took | Between | Taken | Shared | Checked, Field(discriminator="kind")
+]
 
 
 class GivenAnswer(BaseModel):
@@ -209,15 +234,15 @@ def items_behind(
 
     Raises
     ------
-    NotFound
-        If the user is no member of the project.
+    NotFound, NotAllowed
+        If the user is no member of the project, or no expert where the figure tells of others.
     Invalid
         If `offset` or `limit` is out of bounds.
     """
     if offset < 0 or not 1 <= limit <= MOST:
         raise Invalid(f"Ask for 1 to {MOST} items at a time, from the first or a later one on.")
     with reading(workspace.engine) as session:
-        require(session, actor_id, project_id)
+        require(session, actor_id, project_id, which.seen_by)
         history = read_history(session, project_id)
         picked = which.pick(session, history)
         everything = picked["item"].nunique()
@@ -250,10 +275,18 @@ def sees_everyone(session: Session, actor_id: int, project_id: int) -> bool:
     return member is not None and member.role is not Role.ANNOTATOR
 
 
+def names_seen(session: Session, actor_id: int, project_id: int) -> dict[int, str]:
+    """The names of people by id; where a project is reviewed blind, only its owners see whose answers are whose."""
+    member = session.get(Membership, (project_id, actor_id))
+    if member is None or member.role is not Role.OWNER:
+        return names_in_review(session, actor_id, project_id)
+    return {user_id: name for user_id, name in session.exec(select(User.id, User.name)).all() if user_id is not None}
+
+
 def _items(
     session: Session, history: History, page: list[int], answers: pd.DataFrame, actor_id: int
 ) -> list[BehindItem]:
-    names = history.class_names
+    names, people = history.class_names, names_seen(session, actor_id, history.project_id)
     items = {item.id: item for item in session.exec(select(Item).where(col(Item.id).in_(page))).all()}
     labels = dict(session.exec(select(Label.item_id, Label.class_id).where(col(Label.item_id).in_(page))).all())
     query = select(Annotation).where(col(Annotation.seq).in_([int(seq) for seq in answers["seq"]]))
@@ -265,7 +298,7 @@ def _items(
         suggested = row["suggested"] if row["suggested"] != NOBODY else None
         given[row["item"]].append(
             GivenAnswer(
-                event_id=annotation.id, person=history.people.get(row["user"], ""), mine=row["user"] == actor_id,
+                event_id=annotation.id, person=people.get(row["user"], ""), mine=row["user"] == actor_id,
                 verdict=annotation.verdict, class_id=class_id,
                 answer=annotation.verdict if class_id is None else names.get(class_id, ""),
                 suggestion=None if suggested is None else names.get(suggested, ""),

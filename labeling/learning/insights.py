@@ -9,7 +9,7 @@ from sqlmodel import Session, col, func, select
 
 from labeling.db.engine import reading
 from labeling.db.schema import Label, Verdict
-from labeling.learning.behind import sees_everyone
+from labeling.learning.behind import names_seen, sees_everyone
 from labeling.learning.history import History, read_history
 from labeling.learning.outlook import Outlook, read_outlook
 from labeling.learning.pace import Durations, Slot, durations, slots, work
@@ -151,7 +151,8 @@ def read_people(workspace: Workspace, actor_id: int, project_id: int, only: int 
         taken = durations(history, only if everyone or only in (None, actor_id) else actor_id)
         if not everyone:
             taken.by_person = [one for one in taken.by_person if one.of == actor_id]
-        people = [one for one in _people(history) if everyone or one.id == actor_id]
+        people = _people(history, names_seen(session, actor_id, project_id))
+        people = [one for one in people if everyone or one.id == actor_id]
         return PeopleFigures(people=people, everybody=history.given["user"].nunique(), durations=taken)
 
 
@@ -242,7 +243,7 @@ def _classes(session: Session, project_id: int, history: History) -> list[ClassR
     ]  # fmt: skip
 
 
-def _people(history: History) -> list[Person]:
+def _people(history: History, names: dict[int, str]) -> list[Person]:
     done = work(history.given)
     found = []
     for user in history.given["user"].unique().tolist():
@@ -252,7 +253,7 @@ def _people(history: History) -> list[Person]:
         gaps, hours = done.seconds[mine & ~done.starts], done.seconds[mine].sum() / 3600
         found.append(
             Person(
-                id=user, name=history.people.get(user, ""), labels=labels,
+                id=user, name=names.get(user, ""), labels=labels,
                 unsure=int(verdicts.get(Verdict.UNSURE, 0)), skipped=int(verdicts.get(Verdict.SKIP, 0)),
                 last=float(given["created"].max()), median_seconds=float(np.median(gaps)) if len(gaps) else None,
                 per_hour=labels / hours if hours > 0 and len(gaps) else None,

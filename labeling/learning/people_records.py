@@ -10,14 +10,26 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 from sqlmodel import Session, col, delete, func, insert, select
 
-from labeling import jobs
 from labeling.annotation.opinions import Opinions
-from labeling.annotation.threads import names_in_review
 from labeling.annotation.weighing import Weighed
 from labeling.assurance.carelessness import Carelessness, assess
 from labeling.assurance.suggestion_pull import measure_pull
 from labeling.db.engine import reading, writing
-from labeling.db.schema import Event, Item, JobKind, Membership, Origin, Project, Reason, Reliability, Role, Verdict
+from labeling.db.schema import (
+    Event,
+    Item,
+    Job,
+    JobKind,
+    JobState,
+    Membership,
+    Origin,
+    Project,
+    Reason,
+    Reliability,
+    Role,
+    Verdict,
+)
+from labeling.learning.behind import names_seen
 from labeling.learning.history import NOBODY, History
 from labeling.projects import settings_of
 from labeling.users import require
@@ -59,12 +71,15 @@ def read_records(workspace: Workspace, actor_id: int, project_id: int) -> Record
     """
     with reading(workspace.engine) as session:
         require(session, actor_id, project_id, Role.EXPERT)
-        names = names_in_review(session, actor_id, project_id)
+        names = names_seen(session, actor_id, project_id)
         known = session.exec(select(Reliability).where(Reliability.project_id == project_id)).all()
         members = session.exec(select(Membership).where(Membership.project_id == project_id)).all()
         gold = select(func.count()).select_from(Item).where(Item.project_id == project_id, col(Item.gold).is_(True))
         gold_items = session.exec(gold).one()
-        last = jobs.latest(session, project_id, JobKind.WEIGH)
+        done = select(Job.report).where(
+            Job.project_id == project_id, Job.kind == JobKind.WEIGH, Job.state == JobState.DONE
+        )
+        report = session.exec(done.order_by(col(Job.finished).desc()).limit(1)).first() or {}
     aside = {member.user_id: member.set_aside for member in members}
     people = [
         Record(
@@ -75,8 +90,8 @@ def read_records(workspace: Workspace, actor_id: int, project_id: int) -> Record
         for one in known
     ]  # fmt: skip
     people.sort(key=lambda one: (not one.flagged, one.name))
-    pull = last.report.get("pull") if last else None
-    return Records(computed=known[0].computed if known else None, people=people, gold_items=gold_items, pull=pull)
+    computed = known[0].computed if known else None
+    return Records(computed=computed, people=people, gold_items=gold_items, pull=report.get("pull"))
 
 
 @dataclass(frozen=True)

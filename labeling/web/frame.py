@@ -14,11 +14,20 @@ from labeling.web import current
 
 PAGES = Path(__file__).parent / "pages"
 _PICKER = "frame_project"
+ALONE = (
+    "Whoever uses this machine is you. To work with others, make yourself an account in a terminal: "
+    "`askwise people add NAME`. From then on everybody signs in, and you invite them here."
+)
 
 
 def plain(text: str) -> str:
     """Text that came from people, escaped so that Markdown shows it letter by letter."""
     return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text)
+
+
+def shortened(name: str, most: int = 24) -> str:
+    """A name where there is little room, as Markdown."""
+    return plain(name if len(name) <= most else name[: most - 1] + "…")
 
 
 def quiet(text: str, *, width: Literal["stretch", "content"] = "stretch") -> None:

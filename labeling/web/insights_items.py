@@ -10,7 +10,7 @@ from labeling.annotation import answers
 from labeling.annotation.answers import Answer
 from labeling.classes import ClassView
 from labeling.errors import AskwiseError
-from labeling.learning.behind import BehindItem, GivenAnswer, Met, Which, items_behind
+from labeling.learning.behind import BehindItem, Between, GivenAnswer, Met, Shared, Which, items_behind
 from labeling.learning.changes import Example
 from labeling.projects import ProjectSummary
 from labeling.web import current, frame
@@ -21,6 +21,13 @@ PAGE = 18  # items at a time
 LONGEST = 240  # characters of a text, or of a cell of a row
 CELLS = 6  # of a row
 VERDICTS = {"skip": "skipped", "unsure": "unsure"}
+PARTS: dict[
+    type, dict[str, dict[str, bool | None]]
+] = {  # of what is behind a figure: how each is called, and asked for
+    Met: {"all": {}, "right": {"right": True}, "wrong": {"right": False}},
+    Between: {"all": {}, "the same": {"agree": True}, "not the same": {"agree": False}},
+    Shared: {"all": {}, "not the same": {"disagree": True}},
+}
 
 
 def choices(
@@ -69,12 +76,11 @@ def _kept_names(row: str) -> dict[Which, str]:
 
 def _panel(project: ProjectSummary, row: str, which: Which, *, filtered: bool) -> None:
     with st.container(border=True):
-        if filtered and isinstance(which, Met):
-            show = st.radio(
-                "Which of them", ["all", "right", "wrong"], horizontal=True, key=f"{row}_filter",
-                label_visibility="collapsed",
-            )  # fmt: skip
-            which = which.model_copy(update={"right": None if show == "all" else show == "right"})
+        if filtered and (parts := PARTS.get(type(which))):
+            part = st.radio(
+                "Which of them", list(parts), horizontal=True, key=f"{row}_filter", label_visibility="collapsed"
+            )
+            which = which.model_copy(update=parts[part])
         page = int(st.session_state.get(f"{row}_page", 1))
         try:
             found = items_behind(current.workspace(), current.actor(), project.id, which, (page - 1) * PAGE, PAGE)

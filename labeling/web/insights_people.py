@@ -1,4 +1,4 @@
-"""Insights, People: who answered how much and how fast, and the time that an item takes."""
+"""Insights, People: who answered how much, how well and how fast, and the time that an item takes."""
 
 import altair as alt
 import pandas as pd
@@ -7,11 +7,12 @@ import streamlit as st
 from labeling.db.schema import Role
 from labeling.errors import AskwiseError
 from labeling.learning import insights
-from labeling.learning.behind import By, Took, Which
+from labeling.learning.behind import By, Checked, Took, Which
 from labeling.learning.insights import PeopleFigures, Person
 from labeling.learning.pace import Bin, Duration, Durations
+from labeling.learning.people_records import Records, read_records
 from labeling.projects import ProjectSummary
-from labeling.web import current, insights_items
+from labeling.web import current, insights_items, insights_pull, insights_quality
 from labeling.web.frame import plain, quiet
 from labeling.web.insights_charts import HEIGHT, Layers, draw, selection, text_colour
 
@@ -33,20 +34,37 @@ def show(project: ProjectSummary) -> None:
     if not seen.everybody:
         quiet("Nobody has answered yet.")
         return
+    known = None
+    if project.role is not Role.ANNOTATOR:
+        known = read_records(current.workspace(), current.actor(), project.id)
     with st.container(border=True):
         _people(project, seen)
+    if known is not None:
+        with st.container(border=True):
+            insights_quality.show(project, known, ROW)
     left, right = st.columns([3, 2])
     with left.container(border=True, height="stretch"):
         _times(seen)
     with right.container(border=True, height="stretch"):
         _by_class(seen.durations)
-    insights_items.choices(project, ROW, _figures(seen), "Click a bar, or choose a person or a time: the answers")
+    hint = "Click a bar, or choose a person or a time: the answers"
+    insights_items.choices(project, ROW, _figures(seen, known), hint)
+    if known is not None:
+        with st.container(border=True):
+            insights_pull.show(project, known.pull, {one.user_id: one.name for one in known.people})
 
 
-def _figures(seen: PeopleFigures) -> dict[Which, str]:
+def _figures(seen: PeopleFigures, known: Records | None) -> dict[Which, str]:
     whose: int | None = st.session_state.get(WHOSE)
+    checked = [(one, one.gold["answered"] - one.gold["right"]) for one in (known.people if known else []) if one.gold]
+    gold: dict[Which, str] = {
+        Checked(user_id=one.user_id, right=False): f"{one.name}: {wrong:,} gold item{'' if wrong == 1 else 's'} wrong"
+        for one, wrong in checked
+        if wrong
+    }
     people: dict[Which, str] = {By(user_id=p.id): f"{p.name}: {_answers(p)}" for p in seen.people}
     return {
+        **gold,
         **people,
         **{_took(b, whose): f"{_span(b)}: {b.answers:,} answers" for b in seen.durations.bins if b.answers},
     }

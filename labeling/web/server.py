@@ -13,16 +13,21 @@ from typing import Any
 import streamlit as st
 from starlette.middleware import Middleware
 from starlette.routing import Mount
+from streamlit import config
 
 from labeling.errors import Invalid, NotFound
-from labeling.web import current
+from labeling.web import current, sign_in
 from labeling.web.api import create_api
 from labeling.web.auth import NameTheActor
 from labeling.web.embedded import EmbeddedWorker
 from labeling.web.nodelay import AnswerAtOnce
+from labeling.web.peers import Proxies, is_loopback
+from labeling.web.provider import Provider
 from labeling.workspace import Workspace, open_workspace
 
 HERE = Path(__file__).parent
+# Where the server below would take a request's address from its headers; which proxies may say it is for us to know.
+REWRITES = "FORWARDED_ALLOW_IPS"
 
 
 def app_options(workspace: Workspace | None = None, *, with_worker: bool = True) -> dict[str, Any]:
@@ -31,6 +36,9 @@ def app_options(workspace: Workspace | None = None, *, with_worker: bool = True)
     sys.setswitchinterval(0.0005)
     served = workspace or open_workspace()
     current.serve(served)
+    proxies, provider = Proxies.of_environment(), Provider.of_environment()
+    if proxies.networks and os.environ.get(REWRITES) != "":
+        raise Invalid(f"With ASKWISE_TRUSTED_PROXIES, start the app by `askwise serve`, or set {REWRITES} to nothing.")
 
     @asynccontextmanager
     async def lifespan(_app: object) -> AsyncIterator[dict[str, Any]]:
@@ -43,8 +51,11 @@ def app_options(workspace: Workspace | None = None, *, with_worker: bool = True)
 
     return {
         "script_path": HERE / "pages" / "main.py",
-        "routes": [Mount("/api/v1", app=create_api(served))],
-        "middleware": [Middleware(AnswerAtOnce), Middleware(NameTheActor, workspace=served)],
+        "routes": [Mount("/api/v1", app=create_api(served)), *sign_in.routes(served, provider)],
+        "middleware": [
+            Middleware(AnswerAtOnce),
+            Middleware(NameTheActor, workspace=served, proxies=proxies, to_itself=_listens_to_itself),
+        ],
         "lifespan": lifespan,
     }
 
@@ -68,7 +79,13 @@ def run(workspace: Workspace, *, port: int | None = None, address: str | None = 
     if address is not None:
         settings["server.address"] = address
     _check_free(settings["server.address"], port)
+    os.environ[REWRITES] = ""
     create_app(workspace, with_worker=with_worker).run(config=settings)
+
+
+def _listens_to_itself() -> bool:
+    """Whether the server listens to this machine alone."""
+    return is_loopback(config.get_option("server.address") or "")
 
 
 def _default_port() -> int:

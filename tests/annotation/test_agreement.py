@@ -1,6 +1,6 @@
 """Agreement, against published examples, the `krippendorff` package and scikit-learn."""
 
-from itertools import permutations
+import itertools
 
 import krippendorff
 import numpy as np
@@ -19,7 +19,7 @@ from labeling.annotation.agreement import (
 )
 from labeling.annotation.opinions import Opinions
 
-# Krippendorff (2011), part C: four observers, twelve units, five classes, 0 where nothing was said. Nominal alpha 0.743.
+# Krippendorff (2011), part C: four observers, twelve units, five classes, 0 where nothing was said.
 OBSERVERS = np.array(
     [
         [1, 2, 3, 3, 2, 1, 4, 1, 2, 0, 0, 0],
@@ -112,7 +112,7 @@ def test_kappa_is_the_one_of_a_textbook_table() -> None:
 def test_kappa_of_all_pairs_equals_scikit_learns_over_the_items_that_both_answered(seed: int) -> None:
     opinions = drawn(seed)
     pairs, table = pairwise(opinions), as_package(opinions)
-    for one, other in permutations(range(opinions.n_people), 2):
+    for one, other in itertools.permutations(range(opinions.n_people), 2):
         both = ~np.isnan(table[one]) & ~np.isnan(table[other])
         first, second = table[one, both].astype(int), table[other, both].astype(int)
         expected = cohen_kappa_score(first, second, labels=range(4))
@@ -139,7 +139,7 @@ def test_confusion_counts_every_pair_of_answers_in_both_orders() -> None:
     expected = np.zeros((4, 4), dtype=int)
     for item in range(opinions.n_items):
         said = table[~np.isnan(table[:, item]), item].astype(int)
-        for one, other in permutations(range(len(said)), 2):
+        for one, other in itertools.permutations(range(len(said)), 2):
             expected[said[one], said[other]] += 1
     assert (confusion_between(opinions) == expected).all()
 
@@ -187,7 +187,7 @@ def test_agreement_over_time_shows_when_people_began_to_agree() -> None:
     windows = alpha_over_time(both, order, windows=6)
     assert len(windows) == 6
     assert max(window.alpha for window in windows[:3]) < 0.3 < 0.8 < min(window.alpha for window in windows[3:])
-    assert all(early.end < late.start for early, late in zip(windows, windows[1:], strict=False))
+    assert all(early.end < late.start for early, late in itertools.pairwise(windows))
     assert sum(window.items for window in windows) == (both.votes().sum(axis=1) >= 2).sum()
 
 

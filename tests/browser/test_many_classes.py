@@ -116,6 +116,36 @@ def test_help_shows_keys_guidelines_and_what_classes_mean(person: Labeller, page
     assert chosen(fake) == [1]
 
 
+def test_the_guide_stays_beside_the_item_until_the_same_key_closes_it(person: Labeller, page: Page, fake: Fake) -> None:
+    fake.start(items=9, kind="photos")
+    person.open("classes=words&about=1")
+    guide, told = page.get_by_role("region", name="Guide"), page.get_by_role("group").filter(has_text="Guidelines")
+    expect(guide).to_be_hidden()
+    expect(told.first).to_be_visible()
+    page.keyboard.press(";")
+    expect(guide.get_by_text("Label what the picture shows")).to_be_visible()
+    expect(guide.get_by_text("What is called Orchard.")).to_be_attached()
+    picture = guide.get_by_alt_text("Example of Meadow").first
+    page.wait_for_function("(image) => image.complete && image.naturalWidth > 0", arg=picture.element_handle())
+    item, beside = page.locator(".frame").bounding_box(), guide.bounding_box()
+    assert item and beside and beside["x"] > item["x"] + item["width"]
+    person.press("2", "3")  # the person goes on labeling beside it
+    person.wait_saved()
+    assert chosen(fake) == [1, 2]
+    page.reload()
+    expect(guide.get_by_text("What is called Orchard.")).to_be_attached()
+    person.wait_painted(1)
+    page.keyboard.press(";")
+    expect(guide).to_be_hidden()
+    page.reload()
+    person.wait_painted(1)
+    expect(guide).to_be_hidden()
+    page.get_by_role("button", name="Guide beside the item").click()
+    expect(guide).to_be_visible()
+    guide.get_by_role("button", name="Close the guide").click()
+    expect(guide).to_be_hidden()
+
+
 def test_a_key_counts_as_soon_as_the_help_is_closed(person: Labeller, page: Page, fake: Fake) -> None:
     fake.start(items=9)
     person.open("classes=words")

@@ -92,6 +92,7 @@ def test_settings_are_saved_and_survive_a_reload(visit: Visit, demo: Served) -> 
     guidelines.fill("Look twice.")
     guidelines.press("Tab")
     expect(page.get_by_text("Saved")).to_be_visible()
+    page.get_by_role("tab", name="People and answers").click()
     page.get_by_text("Hidden", exact=True).click()
     page.wait_for_timeout(1500)
     with demo.connect() as connection:

@@ -3,13 +3,30 @@
 import numpy as np
 import pytest
 
+from labeling.annotation import answers, queue
+from labeling.annotation.adjudication import Decision, decide
 from labeling.db.engine import writing
 from labeling.db.schema import Membership, Role
-from labeling.errors import Invalid, NotFound
+from labeling.errors import Invalid, NotAllowed, NotFound
 from labeling.learning import insights
-from labeling.learning.behind import Behind, By, Confused, During, Met, OfClass, Took, Which, items_behind
+from labeling.learning.behind import (
+    Behind,
+    Between,
+    By,
+    Checked,
+    Confused,
+    During,
+    Met,
+    OfClass,
+    Shared,
+    Taken,
+    Took,
+    Which,
+    items_behind,
+)
+from labeling.projects import update_settings
 from labeling.workspace import Workspace
-from tests.db.small_project import SmallProject, add_user
+from tests.db.small_project import SmallProject, add_user, answer_to, new_event
 
 
 @pytest.fixture
@@ -135,3 +152,51 @@ def test_another_projects_class_has_nothing_behind_it_here(project: SmallProject
 def test_a_stranger_sees_no_items(project: SmallProject) -> None:
     with pytest.raises(NotFound):
         behind(project, By(user_id=project.owner), actor=add_user(project.workspace, "stranger"))
+
+
+def gold_asked(project: SmallProject, person: int, *, wrong: int) -> list[int]:
+    """Items that are made gold and then asked of a person, who gets the first `wrong` of them wrong."""
+    cat, dog = project.classes
+    update_settings(project.workspace, project.owner, project.id, {"gold_share": 0.5})
+    project.add_items(1)  # that somebody could be asked instead
+    gold = project.items[7:10]
+    made = [Decision(event_id=new_event(), item_id=item, class_id=cat, gold=True) for item in gold]
+    assert {d.status for d in decide(project.workspace, project.owner, project.id, made)} == {"saved"}
+    asked: list[int] = []
+    for _ in range(60):
+        for claim in queue.claim(project.workspace, person, project.id, 1):
+            if claim.item.id not in gold:
+                queue.release(project.workspace, person, project.id, [claim.assignment_id])
+                continue
+            answer = answer_to(claim, dog if len(asked) < wrong else cat)
+            assert answers.submit(project.workspace, person, [answer])[0].status == "saved"
+            asked.append(claim.item.id)
+        if len(asked) == len(gold):
+            break
+    assert sorted(asked) == sorted(gold)
+    return asked
+
+
+def test_behind_a_flag_are_the_gold_items_that_were_answered_wrongly(project: SmallProject) -> None:
+    bob = project.people[1]
+    asked = gold_asked(project, bob, wrong=2)
+    for right, expected in ((None, asked), (False, asked[:2]), (True, asked[2:])):
+        found = behind(project, Checked(user_id=bob, right=right))
+        assert {item.item_id for item in found.items} == set(expected)
+    assert behind(project, Checked(user_id=project.people[0])).total == 0
+
+
+def test_an_annotator_cannot_tell_which_items_are_gold(project: SmallProject) -> None:
+    bob = project.people[1]
+    gold_asked(project, bob, wrong=1)
+    found = behind(project, By(user_id=bob), actor=bob)
+    assert found.total == 7
+    assert "gold" not in found.model_dump_json()
+    with pytest.raises(NotAllowed):
+        behind(project, Checked(user_id=bob), actor=bob)
+
+
+@pytest.mark.parametrize("which", [Shared(disagree=True), Between(first=1, second=2), Taken(one=1, other=2)])
+def test_whether_others_agree_is_not_for_annotators(project: SmallProject, which: Which) -> None:
+    with pytest.raises(NotAllowed):
+        behind(project, which, actor=project.people[0])

@@ -17,16 +17,22 @@ from starlette.middleware import Middleware
 from starlette.routing import Mount
 
 import labeling.annotation
+import labeling.assurance
 import labeling.delivery
-from labeling import classes, projects
+import labeling.features
+import labeling.intake
+import labeling.learning
+from labeling import classes, jobs, projects
+from labeling.annotation.adjudication import Decision
 from labeling.annotation.answers import Answer
+from labeling.annotation.threads import Remark
 from labeling.db.engine import reading, writing
-from labeling.db.schema import Item, Membership
+from labeling.db.schema import Item, JobKind, Membership, Role
 from labeling.errors import AskwiseError, Invalid, NotAllowed, NotFound
-from labeling.features import choices
-from labeling.intake import import_job, importer, inbox, near_duplicates
+from labeling.intake import import_job, inbox
 from labeling.intake.records import Source
-from labeling.learning import behind, changes, find, insights, screens, status, tuning_job, word_preview
+from labeling.learning import behind
+from labeling.learning.simulation_job import Plan
 from labeling.users import issue_token, local_user
 from labeling.web.api import create_api
 from labeling.web.auth import NameTheActor
@@ -37,7 +43,8 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # it would rather have the successor of httpx
     from starlette.testclient import TestClient
 
-OPEN_TO_ANY_USER = {"create_project", "list_projects", "find_project", "request_digits"}  # they name no project
+# They name no project.
+OPEN_TO_ANY_USER = {"create_project", "list_projects", "find_project", "request_digits", "roles"}
 REFUSALS = (NotFound, NotAllowed)
 BATCH = "screen-1"
 
@@ -49,9 +56,11 @@ def modules(package: Any) -> Iterator[Any]:
 
 def doors() -> dict[str, Callable[..., Any]]:
     """Public functions of a workspace and the acting user; those of a session have a caller that asked already."""
-    places = [*modules(labeling.annotation), *modules(labeling.delivery), projects, import_job, importer, inbox, status]
-    places += [behind, changes, find, insights, screens, classes, near_duplicates, choices, word_preview]
-    places += [tuning_job]
+    packages = (
+        labeling.annotation, labeling.assurance, labeling.delivery, labeling.features, labeling.intake,
+        labeling.learning,
+    )  # fmt: skip
+    places = [projects, classes, jobs, *(module for package in packages for module in modules(package))]
     return {
         f"{place.__name__}.{name}": function
         for place in places
@@ -98,6 +107,11 @@ def sent(small: SmallProject) -> dict[str, object]:
         "which": behind.By(user_id=small.people[0]), "number": 1,
         "class_id": small.classes[0], "into": small.classes[1], "class_ids": small.classes[::-1], "name_or_id": "cat",
         "texts": {small.classes[0]: ["a cat"]},
+        "decisions": [Decision(event_id=new_event(), item_id=small.items[0], class_id=small.classes[1])],
+        "remarks": [Remark(event_id=new_event(), item_id=small.items[0], text="why?")],
+        "item_ids": list(small.items[:1]), "parts": ["black cat", "white cat"], "guidelines": "none",
+        "kind": JobKind.TRAIN, "oracle": "labels", "plan": Plan(strategies=["random"]),
+        "user_id": small.people[0], "name": "animals person 1", "role": Role.OWNER,
     }  # fmt: skip
 
 
@@ -192,13 +206,23 @@ def every_request(workspace: Workspace, small: SmallProject, sent: dict[str, obj
     """Method and path of every route that the API has."""
     numbers = {
         "project_id": small.id, "item_id": small.items[0], "event_id": sent["event_id"], "job_id": sent["job_id"],
-        "batch": BATCH, "class_id": small.classes[0],
+        "batch": BATCH, "class_id": small.classes[0], "user_id": small.people[0], "invitation_id": 1,
     }  # fmt: skip
     for route in create_api(workspace).routes:
         path = getattr(route, "path", "")
         methods = getattr(route, "methods", None) or {"GET"}
         for method in methods - {"HEAD"}:
             yield method, "/api/v1" + path.format(**numbers)
+
+
+def needed_body(small: SmallProject, path: str) -> dict[str, object]:
+    """What a write to this path cannot do without: one that cannot be understood would be refused to anybody."""
+    bodies: dict[str, dict[str, object]] = {
+        "merge": {"into": small.classes[1]}, "members": {"name": "animals person 1"}, "split": {"parts": ["a", "b"]},
+        "decisions": {"decisions": []}, "remarks": {"remarks": []}, "gold": {"item_ids": []},
+        "guidelines": {"guidelines": "none"},
+    }  # fmt: skip
+    return bodies.get(path.rpartition("/")[2], {})
 
 
 def test_no_route_answers_somebody_elsewhere_without_a_token(
@@ -250,7 +274,7 @@ def test_no_route_that_names_a_project_item_or_answer_opens_to_a_stranger(
     for method, path in every_request(small.workspace, small, sent):
         named_parts = (f"/projects/{small.id}", "/items/", f"/annotations/{sent['event_id']}", "/imports/", "/batches/")
         if any(part in path for part in (*named_parts, f"/classes/{small.classes[0]}")):
-            body = {"into": small.classes[1]} if path.endswith("/merge") else {}
+            body = needed_body(small, path)
             answer = stranger.request(method, path, json=None if method == "GET" else body)
             assert answer.status_code == 404, (method, path)
             assert "animals" not in answer.text

@@ -1,7 +1,7 @@
 """The Settings page as a script: classes, settings and near-duplicates, for owners and for those who only read."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from labeling.features.words import keep_word
 from labeling.intake.near_duplicates import link_near_duplicates
 from labeling.learning import word_preview
 from labeling.users import local_user
-from labeling.web import current, settings_classes
+from labeling.web import current, settings_classes, settings_people
 from labeling.web.frame import PAGES, plain
 from labeling.web.server import app_options
 from labeling.workspace import Workspace
@@ -26,6 +26,7 @@ from tests.db.small_project import SmallProject, not_waiting_for_the_disk
 
 WORDS, LABELING = ":material/translate: Words", ":material/tune: Labeling"
 NEAR = ":material/content_copy: Near-duplicates"
+PEOPLE = ":material/group: People and answers"
 STORY = "the pump in the northern hall rattled again this morning and nobody came to look at it"
 
 Show = Callable[..., AppTest]
@@ -175,6 +176,9 @@ def test_who_is_no_owner_reads_and_changes_nothing(show: Show, project: SmallPro
     app = show(LABELING)
     inputs = [*app.selectbox, *app.number_input, *app.text_area]
     assert inputs and all(i.disabled for i in inputs)
+    app = show(PEOPLE)
+    inputs = [*app.radio, *app.selectbox, *app.number_input, *app.toggle]
+    assert len(inputs) == 7 and all(i.disabled for i in inputs)
 
 
 def test_settings_are_saved_as_they_are_changed(show: Show, project: SmallProject) -> None:
@@ -190,9 +194,56 @@ def test_settings_are_saved_as_they_are_changed(show: Show, project: SmallProjec
 
 
 def test_a_page_that_was_open_shows_what_somebody_else_set_meanwhile(show: Show, project: SmallProject) -> None:
-    app = show(LABELING)
+    app = show(PEOPLE)
     projects.update_settings(project.workspace, project.owner, project.id, {"overlap": 7})
     assert run(app).number_input(key=f"setting_overlap_{project.id}").value == 7
+
+
+def now(project: SmallProject) -> projects.Settings:
+    return projects.read_project(project.workspace, project.owner, project.id).settings
+
+
+def test_how_many_answers_an_item_gets_is_one_choice(show: Show, project: SmallProject) -> None:
+    mode, overlap = f"setting_answers_{project.id}", f"setting_overlap_{project.id}"
+    app = show(PEOPLE)
+    assert app.radio(key=mode).value == "once" and overlap not in [n.key for n in app.number_input]
+    app = run(app.radio(key=mode).set_value("same"))
+    assert (now(project).opinions, now(project).overlap) == ("fixed", 2)
+    app = run(app.number_input(key=overlap).set_value(4))
+    app = run(app.radio(key=mode).set_value("need"))
+    assert (now(project).opinions, now(project).overlap) == ("by_need", 4)
+    assert "where the model objects" in words(app)
+    app = run(app.number_input(key=f"setting_certainty_{project.id}").set_value(99.0))
+    assert now(project).certainty == 0.99
+    app = run(app.radio(key=mode).set_value("once"))
+    assert (now(project).opinions, now(project).overlap) == ("fixed", 1)
+    run(app.radio(key=mode).set_value("need"))
+    assert now(project).overlap == 3
+
+
+def test_what_becomes_of_answers_and_how_people_are_checked_is_saved(show: Show, project: SmallProject) -> None:
+    app = run(show(PEOPLE).selectbox(key=f"setting_consensus_{project.id}").select("crowdlab"))
+    assert "the model beside them" in words(app)
+    for name, shown in (("gold_share", 20.0), ("hidden_share", 15.0)):
+        app = run(app.number_input(key=f"setting_{name}_{project.id}").set_value(shown))
+    for name in ("soft_labels", "blind"):
+        app = run(app.toggle(key=f"setting_{name}_{project.id}").set_value(True))
+    kept = now(project)
+    assert (kept.consensus, kept.gold_share, kept.hidden_share) == ("crowdlab", 0.2, 0.15)
+    assert kept.soft_labels and kept.blind
+
+
+def test_hiding_by_itself_says_what_it_needs(show: Show, project: SmallProject) -> None:
+    app = run(show(PEOPLE).radio(key=f"setting_suggestions_{project.id}").set_value("auto"))
+    assert now(project).suggestions == "auto"
+    assert "10 percent will do" in words(app)
+    app = run(app.number_input(key=f"setting_hidden_share_{project.id}").set_value(10.0))
+    assert "10 percent will do" not in words(app)
+
+
+def test_every_way_to_a_label_is_explained() -> None:
+    field = projects.Settings.model_fields["consensus"].annotation
+    assert set(settings_people.CONSENSUS) == set(get_args(field))
 
 
 def test_every_built_in_strategy_is_explained() -> None:

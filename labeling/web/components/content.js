@@ -1,4 +1,5 @@
-// Texts and rows as they are read: whole, in their own direction, what matters marked. Pictures: see viewer.js.
+// An item as it is looked at. Texts and rows are whole, in their own direction, what matters marked; a closer look at
+// pictures: see viewer.js.
 
 const FIRST_PART = 20_000; // characters of a text that are shown at once: more would hold up the page
 const LONG_CELL = 280; // characters of a cell that are shown at once
@@ -10,6 +11,28 @@ const numeral = new Intl.NumberFormat("en", {
   roundingPriority: "morePrecision",
   useGrouping: "min2",
 });
+
+// What goes into the frame. ask: { claim: { item, media_url }, image, broken }; retry() loads a picture again.
+function content(ask, keywords, retry) {
+  const { text, fields, shown_first: first, external_id: name } = ask.claim.item;
+  if (ask.broken) {
+    const again = make("button", { class: "again", type: "button", onclick: retry }, "Try again");
+    const sentence = make("p", {}, "This picture could not be loaded. Try again, or skip it.");
+    return [make("div", { class: "empty" }, sentence, again)];
+  }
+  if (ask.image) {
+    ask.image.alt = name;
+    return [ask.image];
+  }
+  if (ask.claim.media_url) return [skeleton()];
+  if (text) return readable(text, keywords);
+  if (fields && Object.keys(fields).length) return card(fields, first);
+  return [make("p", { class: "none" }, "This item is empty.")];
+}
+
+function skeleton() {
+  return make("div", { class: "skeleton", role: "img", "aria-label": "The item is loading" });
+}
 
 // A text; words that speak for the suggestion are marked. More of it comes with its button.
 function readable(text, keywords) {

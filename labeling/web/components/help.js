@@ -13,6 +13,7 @@ const KEYS = {
     ["!", "Flag for a second look"],
     ["/", "Find a class, where there are many"],
     ["*", "Find items like this one, in the grid"],
+    [";", "The guide beside the item, open until you close it"],
     ["?", "This page of help"],
   ],
   "Texts and rows": [
@@ -32,9 +33,12 @@ const KEYS = {
 };
 
 class Help {
-  // media: item id -> address of its picture
-  constructor(media) {
+  #keys;
+
+  // media: item id -> address of its picture; keys: as KEYS
+  constructor(media, keys = KEYS) {
     this.media = media;
+    this.#keys = keys;
     this.body = make("div", { class: "help-body" });
     const close = make("button", { class: "close", type: "button", "aria-label": "Close" }, "×");
     close.addEventListener("click", () => this.dialog.close());
@@ -57,16 +61,19 @@ class Help {
 
   // project: { guidelines, classes }; shown anew while open when it changes.
   show({ guidelines, classes }) {
-    const groups = Object.entries(KEYS).map(([name, keys]) => make("div", {}, make("h4", {}, name), keyList(keys)));
+    const groups = Object.entries(this.#keys).map(([name, keys]) => make("div", {}, make("h4", {}, name), keyList(keys)));
     const sections = [section("Keys", make("div", { class: "key-groups" }, ...groups))];
     if (guidelines) sections.push(section("Guidelines", make("p", { class: "guidelines", dir: "auto" }, guidelines)));
-    sections.push(section("Classes", make("ul", { class: "meanings" }, ...classes.map((each) => this.#meaning(each)))));
+    sections.push(section("Classes", make("ul", { class: "meanings" }, ...meanings(classes, this.media))));
     this.body.replaceChildren(...sections);
   }
+}
 
-  #meaning({ name, key, colour, description, examples = [] }) {
+// What the classes mean and how they look, as entries of a list. media: item id -> address of its picture.
+function meanings(classes, media) {
+  return classes.map(({ name, key, colour, description, examples = [] }) => {
     const pictures = examples.map((item) => {
-      const src = `${this.media(item)}?size=${EXAMPLE_SIZE}`;
+      const src = `${media(item)}?size=${EXAMPLE_SIZE}`;
       const picture = make("img", { src, alt: `Example of ${name}`, loading: "lazy", width: EXAMPLE_SIZE });
       picture.addEventListener("error", () => picture.remove()); // an example may be a text
       return picture;
@@ -75,7 +82,7 @@ class Help {
     const title = make("span", { class: "title" }, cap(key), swatch(colour), make("strong", { dir: "auto" }, name));
     const shown = pictures.length ? [make("span", { class: "examples" }, ...pictures)] : [];
     return make("li", {}, title, ...about, ...shown);
-  }
+  });
 }
 
 function section(heading, ...inside) {

@@ -10,7 +10,7 @@ _FOLDER = Path(__file__).parent
 # One module for the browser: each file uses what those before it define.
 _SCRIPTS = (
     "nodes.js", "calls.js", "outbox.js", "tab.js", "supply.js", "content.js", "viewer.js", "search.js", "classes.js",
-    "help.js", "status.js", "view.js", "keys.js", "presence.js", "labeller.js",
+    "help.js", "guide.js", "status.js", "view.js", "keys.js", "presence.js", "labeller.js",
 )  # fmt: skip
 _STYLES = ("labeller.css", "content.css", "answers.css", "help.css")
 

@@ -8,6 +8,8 @@ const FAREWELL_BYTES = 50_000; // browsers allow 64 KiB in requests that outlive
 
 class Outbox {
   #prefix;
+  #list;
+  #at;
   #settled;
   #changed;
   #patience = new Patience();
@@ -16,8 +18,11 @@ class Outbox {
   #timer = null;
   #stopped = false;
 
-  constructor({ api, scope, settled, changed }) {
+  // list: what is posted: answers, unless told otherwise; at: where to, under `api`
+  constructor({ api, scope, settled, changed, list = "annotations", at = list }) {
     this.api = api;
+    this.#list = list;
+    this.#at = at;
     this.#prefix = `askwise:outbox:${scope}:`;
     this.#settled = settled;
     this.#changed = changed;
@@ -90,7 +95,7 @@ class Outbox {
       if (undoes || bytes > FAREWELL_BYTES) break;
       bodies.push(body);
     }
-    if (bodies.length) call(`${this.api}/annotations`, { annotations: bodies }, { keepalive: true }).catch(() => {});
+    if (bodies.length) call(`${this.api}/${this.#at}`, { [this.#list]: bodies }, { keepalive: true }).catch(() => {});
   }
 
   stop() {
@@ -127,8 +132,8 @@ class Outbox {
   }
 
   async #postAnswers(batch) {
-    const reply = await call(`${this.api}/annotations`, { annotations: batch.map((entry) => entry.body) });
-    const results = new Map(reply.annotations.map((result) => [result.event_id, result]));
+    const reply = await call(`${this.api}/${this.#at}`, { [this.#list]: batch.map((entry) => entry.body) });
+    const results = new Map(reply[this.#list].map((result) => [result.event_id, result]));
     if (!batch.every((entry) => results.has(entry.body.event_id))) throw new Failure(502, sentenceOf(502));
     return batch.map((entry) => ({ ...results.get(entry.body.event_id), live: reply.live }));
   }

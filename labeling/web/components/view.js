@@ -30,7 +30,8 @@ class View {
     this.likeThis = make("button", { class: "ask like-this", type: "button", onclick: () => on.like() }, "Find like this");
     this.likeThis.setAttribute("aria-keyshortcuts", "*");
     this.likeThis.append(cap("*"));
-    const parts = [this.frame, this.viewer.tools, this.reader, this.caption];
+    this.sentBack = make("p", { class: "sent-back", role: "status", dir: "auto", hidden: true });
+    const parts = [this.sentBack, this.frame, this.viewer.tools, this.reader, this.caption];
     const stage = make("section", { class: "stage", "aria-label": "Item to label" }, ...parts);
 
     this.suggestion = make("button", { class: "suggestion", type: "button", onclick: (event) => on.accept(event) });
@@ -58,8 +59,10 @@ class View {
       onkeydown: (event) => this.#noteKey(event),
     });
     this.guidelines = make("p", { dir: "auto" });
-    this.guide = make("details", { class: "guide", open: true }, make("summary", {}, "Guidelines"), this.guidelines);
-    this.help = new Help((item) => `${api}/items/${item}/media`);
+    this.told = make("details", { class: "guide", open: true }, make("summary", {}, "Guidelines"), this.guidelines);
+    const media = (item) => `${api}/items/${item}/media`;
+    this.guide = new Guide(media, () => this.#tell());
+    this.help = new Help(media);
     const help = make("button", { class: "ask", type: "button", onclick: () => this.toggleHelp() }, "Keys and guidelines");
     help.setAttribute("aria-keyshortcuts", "?");
     help.append(cap("?"));
@@ -74,11 +77,12 @@ class View {
       this.note,
       this.status.trouble,
       this.status.notice,
-      this.guide,
+      this.told,
+      this.guide.button,
       help,
     );
 
-    const work = make("div", { class: "work" }, stage, panel);
+    const work = make("div", { class: "work" }, stage, panel, this.guide.root);
     const { top, message, speech } = this.status;
     this.root = make("div", { class: "askwise" }, top, message, work, speech, this.help.dialog);
     // A click must not leave the focus on a button, or the next Enter would press it again.
@@ -92,7 +96,8 @@ class View {
     this.#project = { classes: this.classes.all, guidelines };
     this.suggestionRow.hidden = !suggestions;
     this.guidelines.textContent = guidelines;
-    this.guide.hidden = !guidelines;
+    this.guide.show(this.#project);
+    this.#tell();
     if (this.help.isOpen) this.help.show(this.#project);
   }
 
@@ -106,7 +111,10 @@ class View {
     this.viewer.show(ask.image);
     this.reader.hidden = !item.text && !item.fields;
     this.meaning.hidden = !this.frame.querySelector("mark");
-    const reason = locked ? ["Taking your answer back…"] : why ? [make("span", {}, "Why this one: "), why] : [];
+    const returned = ask.claim.reason === "review";
+    this.#showSentBack(returned && !locked ? why : "");
+    const asked = why && !returned ? [make("span", {}, "Why this one: "), why] : [];
+    const reason = locked ? ["Taking your answer back…"] : asked;
     this.caption.replaceChildren(
       make("span", { class: "why" }, ...reason),
       ...(locked ? [] : [this.likeThis]),
@@ -193,7 +201,24 @@ class View {
     );
   }
 
+  // An expert sent the item back: `why` holds the remark, and a note with the new answer replies to it.
+  #showSentBack(why) {
+    const [head, ...remark] = why.split(": ");
+    this.sentBack.hidden = !why;
+    this.sentBack.replaceChildren(
+      make("strong", {}, `${head.charAt(0).toUpperCase()}${head.slice(1)}`),
+      make("q", {}, remark.join(": ")),
+      make("span", {}, "Answer it anew; a note with your answer replies."),
+    );
+  }
+
+  // The guidelines are told once: in the guide where that is open, else below the classes.
+  #tell() {
+    this.told.hidden = !this.#project.guidelines || this.guide.isOpen;
+  }
+
   #blank() {
+    this.#showSentBack("");
     this.root.classList.remove("locked");
     this.viewer.show(null);
     this.reader.hidden = true;
@@ -237,25 +262,4 @@ class View {
     this.closeNote();
   }
 
-}
-
-function content(ask, keywords, retry) {
-  const { text, fields, shown_first: first, external_id: name } = ask.claim.item;
-  if (ask.broken) {
-    const again = make("button", { class: "again", type: "button", onclick: retry }, "Try again");
-    const sentence = make("p", {}, "This picture could not be loaded. Try again, or skip it.");
-    return [make("div", { class: "empty" }, sentence, again)];
-  }
-  if (ask.image) {
-    ask.image.alt = name;
-    return [ask.image];
-  }
-  if (ask.claim.media_url) return [skeleton()];
-  if (text) return readable(text, keywords);
-  if (fields && Object.keys(fields).length) return card(fields, first);
-  return [make("p", { class: "none" }, "This item is empty.")];
-}
-
-function skeleton() {
-  return make("div", { class: "skeleton", role: "img", "aria-label": "The item is loading" });
 }

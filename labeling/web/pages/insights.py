@@ -1,8 +1,17 @@
-"""Insights: how right the model is and for how long to go on, the classes, the people; and what a strategy is worth."""
+"""Insights: how right the model is and for how long to go on, the classes, the people, how far they agree; and what a
+strategy is worth.
+"""
 
 import streamlit as st
 
-from labeling.web import frame, insights_classes, insights_people, insights_progress, simulation_tab
+from labeling.web import (
+    frame,
+    insights_agreement,
+    insights_classes,
+    insights_people,
+    insights_progress,
+    simulation_tab,
+)
 
 project = frame.current_project("Insights")
 
@@ -11,10 +20,10 @@ if st.session_state.get("insights_project") != project.id:  # what was chosen be
         del st.session_state[key]
     st.session_state["insights_project"] = project.id
 
-progress, classes, people, simulate = st.tabs(
+progress, classes, people, agreement, simulate = st.tabs(
     [
         ":material/monitoring: Progress", ":material/category: Classes", ":material/group: People",
-        ":material/science: Simulate",
+        ":material/handshake: Agreement", ":material/science: Simulate",
     ],
     on_change="rerun",
 )  # fmt: skip
@@ -27,6 +36,9 @@ with classes:
 with people:
     if people.open:
         insights_people.show(project)
+with agreement:
+    if agreement.open:
+        insights_agreement.show(project)
 with simulate:
     if simulate.open:
         simulation_tab.show(project)

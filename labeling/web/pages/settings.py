@@ -1,18 +1,14 @@
-"""Settings: classes, words for them, what people are told, what is asked next and how, what learns, near-duplicates."""
-
-from collections.abc import Callable
-from typing import Any
+"""Settings: classes, words for them, what people are told, what is asked of whom, what learns, near-duplicates."""
 
 import streamlit as st
 
 from labeling import projects
 from labeling.db.schema import Role
-from labeling.errors import AskwiseError
 from labeling.projects import MAX_GUIDELINES, ProjectSummary
-from labeling.web import current, frame, settings_classes, settings_near
+from labeling.web import current, frame, settings_classes, settings_near, settings_people
 from labeling.web.frame import plain, quiet
+from labeling.web.settings_saving import ERROR, Saving
 
-ERROR = "settings_error"
 STRATEGIES = {
     "adaptive": "Spreads out over the pool first, then asks where most of the model's doubt is: the one to begin with.",
     "uncertainty_herding": "Asks doubtful items that many other doubtful items resemble, unlike what was asked.",
@@ -31,32 +27,11 @@ HEADS = {
     "default": ("Shaped by the pool", "Logistic regression along the directions in which the pool itself varies."),
     "logistic": ("Plain", "Logistic regression on the features as they are."),
 }
-SUGGESTIONS = {"show": "Shown", "hide": "Hidden"}
 NEAR = {"ask": "Each is asked", "once": "One of each group is asked"}
 
 
-def setting(
-    label: str, name: str, draw: Callable[..., Any], value: object, to: Callable[[Any], object] = lambda v: v,
-    **options: Any,
-) -> Any:  # fmt: skip
-    """A widget that shows a setting as it is now, and saves it when somebody changes it."""
-    key = f"setting_{name}_{project.id}"
-    st.session_state[key] = value
-    return draw(label, key=key, on_change=save, args=(name, key, to), disabled=not owner, **options)
-
-
-def save(name: str, key: str, to: Callable[[Any], object]) -> None:
-    """Take over what a widget says."""
-    try:
-        changes = {name: to(st.session_state[key])}
-        projects.update_settings(current.workspace(), current.actor(), project.id, changes)
-        st.toast("Saved", icon=":material/check:")
-    except AskwiseError as error:
-        st.session_state[ERROR] = str(error)
-
-
 def asked() -> None:
-    """What is asked next, of how many people, for how long."""
+    """What is asked next, and for how long."""
     now = detail.settings
     st.subheader("What is asked", anchor=False)
     names = projects.strategy_names()
@@ -66,20 +41,8 @@ def asked() -> None:
     left, right = st.columns(2)
     with left:
         setting(
-            "People per item", "overlap", st.number_input, now.overlap, int, min_value=1, max_value=100, step=1,
-            help="How many different people answer each item.",
-        )  # fmt: skip
-    with right:
-        setting(
             "Held for a person, in seconds", "lease_seconds", st.number_input, now.lease_seconds, int, min_value=1,
             max_value=86_400, step=30, help="After that, an item that somebody left is asked of others.",
-        )  # fmt: skip
-    with left:
-        setting(
-            "The model's guess", "suggestions", st.radio, now.suggestions, options=list(SUGGESTIONS),
-            format_func=SUGGESTIONS.__getitem__, horizontal=True,
-            help="Guesses are quick to confirm and pull people along; hidden, every answer is a person's own. "
-            "The grid needs them.",
         )  # fmt: skip
     with right:
         setting(
@@ -122,16 +85,17 @@ def told() -> None:
 
 project: ProjectSummary = frame.current_project("Settings")
 owner = project.role is Role.OWNER
+setting = Saving(project.id, owner)
 detail = projects.read_project(current.workspace(), current.actor(), project.id)
 if not owner:
     st.info("These are for you to read; the project's owners can change them.", icon=":material/lock:")
 if error := st.session_state.pop(ERROR, None):
     st.error(plain(error), icon=":material/error:")
 
-class_tab, word_tab, asking_tab, near_tab = st.tabs(
+class_tab, word_tab, asking_tab, people_tab, near_tab = st.tabs(
     [
         ":material/category: Classes", ":material/translate: Words", ":material/tune: Labeling",
-        ":material/content_copy: Near-duplicates",
+        ":material/group: People and answers", ":material/content_copy: Near-duplicates",
     ],
     on_change="rerun", key="settings_tab",
 )  # fmt: skip
@@ -155,6 +119,9 @@ with asking_tab:
         from labeling.web import settings_tuning  # as heavy
 
         settings_tuning.show(project)
+with people_tab:
+    if people_tab.open:
+        settings_people.show(setting, detail.settings)
 with near_tab:
     if near_tab.open:
         setting(

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from labeling import projects
 from labeling.db.values import Id
 from labeling.errors import Invalid
-from labeling.learning import behind, insights
+from labeling.learning import agreement_figures, behind, insights, people_records
 from labeling.web.routes.acting import Actor
 from labeling.workspace import Workspace
 
@@ -22,6 +22,16 @@ def add_routes(api: FastAPI, workspace: Workspace) -> None:
     def read(actor: Actor, project_id: Id) -> insights.Insights:
         """How labeling and learning went so far."""
         return insights.read_insights(workspace, actor, project_id)
+
+    @api.get("/projects/{project_id}/agreement")
+    def agreement(actor: Actor, project_id: Id) -> agreement_figures.Agreement:
+        """How far people agree: alpha in all, by class and over time, kappa of pairs, and what is confused."""
+        return agreement_figures.read_agreement(workspace, actor, project_id)
+
+    @api.get("/projects/{project_id}/people")
+    def people(actor: Actor, project_id: Id) -> people_records.Records:
+        """How well each person answers, by what evidence, and how far suggestions pull them along."""
+        return people_records.read_records(workspace, actor, project_id)
 
     @api.get("/projects/{project_id}/insights/items")
     def items(
