@@ -27,7 +27,7 @@ def test_a_class_is_added_edited_and_listed(client: TestClient, small: SmallProj
     assert made == {
         "id": made["id"], "name": "owl", "key": "o", "description": "round", "colour": "#0f766e",
         "examples": [small.items[0]], "prompts": ["an owl", "a bird by night"],
-        "retired": False, "merged_into": None, "labels": 0,
+        "retired": False, "merged_into": None, "split": False, "part_of": None, "labels": 0,
     }  # fmt: skip
     answer = client.patch(
         f"/api/v1/classes/{made['id']}", json={"name": "owls", "key": "1", "take_key": True, "prompts": []}
