@@ -104,7 +104,7 @@ def main() -> None:
     crowd = crowds.load()
     few = range(options.first_seed, options.first_seed + options.seeds)
     many = range(options.first_seed + 100, options.first_seed + 100 + options.alarm_seeds)
-    some = many[: len(many) // 4]
+    some = many[: len(many) // 5]
     plans = [
         ("40 % random, the same gold items", few, {}, GOLD),
         ("40 % random, own gold items", few, {"same": False}, GOLD),
