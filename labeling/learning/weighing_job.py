@@ -87,6 +87,8 @@ class _Read:
         Whose they are; the negative id of a user for what they imported.
     decided : (n,) int
         The class that an expert decided on; -1 for none.
+    untold : (n,) bool
+        Whether an expert decided that it cannot be told.
     labels : dict
         The labels there are, by item id.
     """
@@ -102,6 +104,7 @@ class _Read:
     people: list[int]
     opinions: Opinions
     decided: NDArray[np.int64]
+    untold: NDArray[np.bool_]
     golden: NDArray[np.bool_]
     answers: NDArray[np.int64]
     labels: dict[int, _Label]
@@ -184,14 +187,15 @@ def _read(workspace: Workspace, project_id: int) -> _Read:
         len(item_ids), len(people), len(class_ids),
     )  # fmt: skip
     decided = np.full(len(item_ids), -1, dtype=np.int64)
+    untold = np.isin(item_ids, decisions.loc[decisions["verdict"] == Verdict.UNSURE, "item"])
     decisions = decisions[decisions["class_id"].isin(class_ids)].drop_duplicates("item", keep="last")
     places = np.searchsorted(item_ids, np.asarray(decisions["item"], dtype=np.int64))
     decided[places] = _index(decisions["class_id"], class_ids)
     rows, golden = _rows(workspace, item_ids)
     answers = np.bincount(opinions.items, minlength=len(item_ids))
     return _Read(
-        seq, settings, history, said, randomised, item_ids, rows, class_ids, people, opinions, decided, golden, answers,
-        _labels(workspace, item_ids),
+        seq, settings, history, said, randomised, item_ids, rows, class_ids, people, opinions, decided, untold, golden,
+        answers, _labels(workspace, item_ids),
     )  # fmt: skip
 
 
@@ -245,11 +249,11 @@ def _compare(read: _Read, weighed: Weighed, errors: LabelErrors, needed: Need) -
     level = (read.answers > 1) & (top[:, 0] == top[:, 1]) if votes.shape[1] > 1 else np.zeros(len(votes), dtype=bool)
     by_need = read.settings.opinions == "by_need"
     for at, item_id in enumerate(read.item_ids.tolist()):
-        if read.decided[at] >= 0 or not read.answers[at]:
+        if read.decided[at] >= 0 or read.untold[at] or not read.answers[at]:
             continue
         label = read.labels.get(item_id)
         if label is None and not level[at]:
-            continue  # an expert said that it cannot be told, or its class was taken out of use
+            continue  # somebody answered or decided meanwhile
         class_id, confidence = read.class_ids[int(weighed.labels[at])], float(weighed.confidence[at])
         method = Method(str(weighed.method[at]))
         if method is Method.MAJORITY:
@@ -296,7 +300,7 @@ def _doubts(
     asked = (needed.steps == Step.OPINION) & (read.settings.opinions == "by_need")
     score = np.where(level, 1 - weighed.confidence, errors.score)
     score = np.where(asked, np.maximum(score, 1 - weighed.confidence), score)
-    score[(read.decided >= 0) | (read.answers == 0)] = 0
+    score[(read.decided >= 0) | read.untold | (read.answers == 0)] = 0
     asked &= score > 0
     names = read.history.class_names
     kept = []

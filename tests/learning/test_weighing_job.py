@@ -109,6 +109,17 @@ def test_a_tie_is_broken_where_one_is_relied_on_and_the_other_is_not(crowd: Smal
     assert (label.class_id, label.source, label.answers) == (crowd.classes[0], Source.CONSENSUS, 2)
 
 
+def test_what_cannot_be_told_gets_no_label_though_one_is_relied_on_and_the_other_is_not(crowd: SmallProject):
+    (item,) = crowd.add_items(1)
+    update_settings(crowd.workspace, crowd.owner, crowd.id, {"overlap": 2})
+    for person, index in ((0, 0), (2, 1)):
+        give(crowd, crowd.people[person], {item: index})
+    made = Decision(event_id=new_event(), item_id=item, verdict="unsure")
+    decide(crowd.workspace, crowd.owner, crowd.id, [made])
+    weigh(crowd)
+    assert item not in stored(crowd) and item not in doubts(crowd)
+
+
 def test_what_an_expert_decided_stays_and_teaches_whom_to_rely_on(crowd: SmallProject):
     made = Decision(event_id=new_event(), item_id=crowd.items[0], class_id=crowd.classes[2])
     decide(crowd.workspace, crowd.owner, crowd.id, [made])
