@@ -24,6 +24,7 @@ ENCODERS = ("auto", "patches", "hog", "pixels", "clip", "tfidf", "sentences", "t
 WITH_WEIGHTS = {"clip", "sentences"}  # encoders whose name may be followed by a colon and what their weights are
 # Weights by the name of a model, or by their folder in the workspace; anything else may lead out of it.
 NAMES_NO_PATH = re.compile(r"(hf-hub:)?(\w[\w.+-]*(/\w[\w.+-]*)*)?")
+MOST_BY_NEED = 5  # answers an item, where they are asked by need and nobody says otherwise
 MAX_GUIDELINES = 20_000  # characters
 MAX_TEMPLATE = 500
 LOOKED_AT = 20  # items that tell which columns rows have
@@ -294,8 +295,11 @@ def strategy_names() -> list[str]:
 
 def _settings(given: dict[str, object], before: dict[str, object] | None = None) -> dict[str, object]:
     """Settings as they are stored: those before, changed as is given. What is not given is not checked again."""
+    before = before or {}
+    if given.get("opinions") == "by_need" and "overlap" not in {*before, *given}:
+        given = {**given, "overlap": MOST_BY_NEED}  # one answer at most would leave nothing to ask by need
     try:
-        settings = Settings.model_validate({**(before or {}), **given})
+        settings = Settings.model_validate({**before, **given})
     except ValidationError as error:
         first = error.errors()[0]
         said = first["msg"].removeprefix("Value error, ")

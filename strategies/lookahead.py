@@ -44,7 +44,9 @@ UNLIKELY = 0.001  # classes with less chance than this are left out, unless none
 ARRIVED = 0.01  # a pair is left alone once a step would change it by less than this share of stage 2's step
 CROWDED = 0.7  # pairs that have arrived are put aside once they are more than the rest of this share
 IMPLICIT_STEPS = 12  # of Newton's method, at most, for the equation of stage 2
-LENGTHS = np.array([1.0, 0.5, 0.25, 0.1])  # of such a step, that are tried
+LENGTHS = np.array(
+    [1.0, 0.5, 0.2, 0.05, 0.01]
+)  # of such a step, that are tried; short ones where one slack dwarfs another
 SEARCHES = 3  # evaluations along a line, of which the first is at hand already
 LONGEST = 2.0  # a step of the search along a line
 SHARPEST = 10.0  # share of the last direction that is kept, at most

@@ -108,6 +108,15 @@ def test_settings_change_one_by_one_and_the_change_is_on_record(workspace: Works
     assert events[-1] == (ada, "settings changed", {"lease_seconds": 60})
 
 
+@pytest.mark.parametrize(("given", "most"), [({}, 5), ({"overlap": 3}, 3), ({"overlap": 1}, 1)])
+def test_answers_by_need_leave_room_for_five_unless_told_otherwise(workspace: Workspace, ada: int, given, most: int):
+    by_need = {"opinions": "by_need", **given}
+    made = create_project(workspace, ada, "made so", ["cat", "dog"], settings=by_need)
+    changed = create_project(workspace, ada, "changed later", ["cat", "dog"])
+    update_settings(workspace, ada, changed, by_need)
+    assert [read_project(workspace, ada, one).settings.overlap for one in (made, changed)] == [most, most]
+
+
 @pytest.mark.parametrize("setting", ["strategy", "encoder"])
 def test_a_strategy_or_encoder_that_is_not_there_is_refused_with_those_that_are(
     workspace: Workspace, ada: int, setting: str

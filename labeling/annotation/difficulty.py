@@ -30,6 +30,9 @@ ATTENTIVE, DISTRACTED = 18.0, 2.0  # answers that a person is credited with befo
 HABIT_COUNT = 20.0  # answers to each class, evenly spread, before a person's habit shows
 CONFUSED_COUNT = 30.0  # wrong answers to each class, evenly spread, before everybody's confusions show
 
+FITTED = 8_000  # items, drawn from more, on which the estimation begins
+LAST = 10  # rounds at most that it then takes on all of them
+
 
 @dataclass(frozen=True)
 class Difficulty:
@@ -80,8 +83,11 @@ def difficulty(
     known: NDArray[np.int64] | None = None,
     iterations: int = 200,
     tolerance: float = 1e-4,
+    seed: int = 0,
 ) -> Difficulty:
     """Estimate true classes, difficulty and attention from answers.
+
+    Of many items a part is estimated first; a few rounds with all of them then begin where that ended.
 
     Parameters
     ----------
@@ -91,53 +97,94 @@ def difficulty(
         Rounds at most.
     tolerance : float
         Stop when the items' probabilities change by no more, as a mean over all items of the sum over the states.
+    seed : int
+        Of the draw of that part, where there are more than `FITTED` items.
 
     Raises
     ------
     ValueError
         Where there are fewer than two classes.
     """
-    n, m, k, levels = opinions.n_items, opinions.n_people, opinions.n_classes, len(ERRORS)
+    n, m, k = opinions.n_items, opinions.n_people, opinions.n_classes
     if k < 2:
         raise ValueError("There are fewer than two classes to tell apart.")
-    columns = opinions.people * k + opinions.classes
-    said = csr_array((np.ones(len(opinions)), (opinions.items, columns)), shape=(n, m * k))
-    heard = said.T.tocsr()
-    answers = np.bincount(opinions.people, minlength=m)
+    said = csr_array(
+        (np.ones(len(opinions)), (opinions.items, opinions.people * k + opinions.classes)), shape=(n, m * k)
+    )
     evidence = np.zeros((n, k))
     if known is not None:
         settled = known != UNKNOWN
         evidence[settled] = logarithms(np.eye(k)[known[settled]])
-    evidence = np.tile(evidence, levels)
+    rates, before = _Rates.beforehand(m, k), 0
+    answered = np.unique(opinions.items)
+    if len(answered) > FITTED:
+        part = np.sort(np.random.default_rng(seed).choice(answered, FITTED, replace=False))
+        rates, _, before = _estimate(said[part], evidence[part], rates, iterations, tolerance)
+        iterations = LAST
+    rates, states, rounds = _estimate(said, evidence, rates, iterations, tolerance)
+    return Difficulty(
+        states, rates.shares, rates.attention, rates.answering, rates.habits, rates.class_prior, before + rounds
+    )
 
+
+@dataclass(frozen=True)
+class _Rates:
+    """What is estimated from all items together."""
+
+    attention: NDArray[np.float64]  # (m,)
+    habits: NDArray[np.float64]  # (m, k, k)
+    confused: NDArray[np.float64]  # (k, k) where the wrong answers of attentive people go
+    shares: NDArray[np.float64]  # (k, 3)
+    class_prior: NDArray[np.float64]  # (k,)
+
+    @classmethod
+    def beforehand(cls, m: int, k: int) -> "_Rates":
+        attention = np.full(m, ATTENTIVE / (ATTENTIVE + DISTRACTED))
+        confused = (1 - np.eye(k)) / (k - 1)
+        return cls(attention, np.full((m, k, k), 1 / k), confused, np.tile(SHARES, (k, 1)), np.full(k, 1 / k))
+
+    @property
+    def answering(self) -> NDArray[np.float64]:
+        """(3, k, k) what attentive people choose."""
+        wrong = ERRORS[:, None, None]
+        return np.asarray((1 - wrong) * np.eye(len(self.confused)) + wrong * self.confused)
+
+
+def _estimate(
+    said: csr_array, evidence: NDArray[np.float64], rates: _Rates, iterations: int, tolerance: float
+) -> tuple[_Rates, NDArray[np.float64], int]:
+    """The rates that fit these answers (n, m k) best, from given ones on; what they say of each item; the rounds taken.
+
+    `evidence` (n, k) are logarithms of what is known of the items besides.
+    """
+    (n, k), levels = evidence.shape, len(ERRORS)
+    m = len(rates.attention)
+    heard = said.T.tocsr()
+    answers = heard.sum(axis=1).reshape(m, k).sum(axis=1)
+    evidence = np.tile(evidence, levels)
     wrong = 1 - np.eye(k)
-    confused = wrong / (k - 1)
-    attention = np.full(m, ATTENTIVE / (ATTENTIVE + DISTRACTED))
-    habits = np.full((m, k, k), 1 / k)
-    shares = np.tile(SHARES, (k, 1))
-    class_prior = np.full(k, 1 / k)
     states = np.zeros((n, levels * k))
     rounds = 0
     while True:
         rounds += 1
-        answering = (1 - ERRORS)[:, None, None] * np.eye(k) + ERRORS[:, None, None] * confused
-        attentive = attention[:, None, None, None] * answering  # person, difficulty, truth, answer
-        chances = attentive + ((1 - attention)[:, None, None] * habits)[:, None]
+        attentive = rates.attention[:, None, None, None] * rates.answering  # person, difficulty, truth, answer
+        chances = attentive + ((1 - rates.attention)[:, None, None] * rates.habits)[:, None]
         by_answer = np.log(chances).reshape(m, levels * k, k).transpose(0, 2, 1).reshape(m * k, levels * k)
-        joint = said @ by_answer + evidence + np.log(class_prior[:, None] * shares).T.ravel()
+        joint = said @ by_answer + evidence + np.log(rates.class_prior[:, None] * rates.shares).T.ravel()
         joint -= joint.max(axis=1, keepdims=True)
         now = proportions(np.exp(joint))
         change = np.abs(now - states).sum() / max(1, n)
         states = now
         if change <= tolerance or rounds >= iterations:
-            shaped = states.reshape(n, levels, k)
-            return Difficulty(shaped, shares, attention, answering, habits, class_prior, rounds)
+            return rates, states.reshape(n, levels, k), rounds
         chosen = (heard @ states).reshape(m, k, levels, k).transpose(0, 2, 3, 1)  # as `attentive`
         attended = chosen * attentive / chances
-        attention = (attended.sum(axis=(1, 2, 3)) + ATTENTIVE) / (answers + ATTENTIVE + DISTRACTED)
-        habits = proportions((chosen - attended).sum(axis=1) + HABIT_COUNT / k)
-        confused = proportions(wrong * (attended.sum(axis=(0, 1)) + CONFUSED_COUNT / k))
         of_class = states.sum(axis=0).reshape(levels, k).T
         common = proportions(of_class.sum(axis=0) + SHARES_COUNT * SHARES)
-        shares = proportions(of_class + SHARES_COUNT * common)
-        class_prior = proportions(of_class.sum(axis=1) + 1)
+        rates = _Rates(
+            (attended.sum(axis=(1, 2, 3)) + ATTENTIVE) / (answers + ATTENTIVE + DISTRACTED),
+            proportions((chosen - attended).sum(axis=1) + HABIT_COUNT / k),
+            proportions(wrong * (attended.sum(axis=(0, 1)) + CONFUSED_COUNT / k)),
+            proportions(of_class + SHARES_COUNT * common),
+            proportions(of_class.sum(axis=1) + 1),
+        )

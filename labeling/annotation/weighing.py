@@ -48,7 +48,8 @@ class Weighed:
     probabilities : (n_items, n_classes) float
         Of each item's true class; where nobody answered, what the model and the frequencies of the classes say.
     labels : (n_items,) int
-        The most probable class; -1 where nobody answered and no class is known.
+        The most probable of the classes that somebody chose: a model that objects makes an answer unsure, it does not
+        take the place of people. -1 where nobody answered and no class is known.
     confidence : (n_items,) float
         The label's probability; 0 where there is none.
     method : (n_items,) str
@@ -133,8 +134,12 @@ def weigh(
         prior = proportions(probabilities[answered | settled].sum(axis=0))
     probabilities = states.sum(axis=1)
     there = answered | (known != UNKNOWN)
-    labels = np.where(there, probabilities.argmax(axis=1), UNKNOWN) if k else np.full(n, UNKNOWN)
-    confidence = np.where(there, probabilities.max(axis=1, initial=0), 0.0)
+    said = np.zeros((n, k), dtype=bool)
+    said[opinions.items, opinions.classes] = True
+    said[known != UNKNOWN, known[known != UNKNOWN]] = True
+    likely = np.where(said, probabilities, -1.0)
+    labels = np.where(there, likely.argmax(axis=1), UNKNOWN) if k else np.full(n, UNKNOWN)
+    confidence = np.where(there, likely.max(axis=1, initial=0), 0.0)
     how = np.where(known != UNKNOWN, Method.KNOWN.value, np.where(answered, chosen.value, Method.NONE.value))
     reliability = np.einsum("jtt,t->j", confusions, prior)
     return Weighed(probabilities, labels, confidence, how, reliability, confusions, states, answering)

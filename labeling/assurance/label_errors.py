@@ -43,7 +43,7 @@ BLOCK = 2_000_000  # numbers at most in an array, about
 # Priors as (mean, number of observations they count for).
 SLIPS, RANDOM = (0.02, 100.0), (0.01, 20.0)
 GIVEN_CLEAR, GIVEN_AMBIGUOUS = (0.005, 100.0), (0.1, 20.0)
-SHARPNESS, SHARPNESS_SPREAD = np.log(0.7), 0.7
+SHARPNESS, SHARPNESS_SPREAD = np.log(0.7), 0.35
 CONFUSED = 5.0  # answers that say a class is taken for all others alike
 DOUBT, DOUBT_SPREAD = -1.0, 1.5  # log odds of being ambiguous, at even odds of the prediction
 EASE, EASE_SPREAD = -0.5, 0.5  # what each unit of the prediction's log odds adds

@@ -25,6 +25,7 @@ from labeling.workspace import Workspace
 
 FOLDS = 5
 FEWEST = 20  # labels
+KNOWN = 2  # labels of a class from which on a head has something to say against it
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,8 @@ class HeldOut:
     class_ids : list of int
         What the columns of `probabilities` stand for.
     probabilities : (l, k) float32
-        How likely each class is by a head that did not see the row's label.
+        How likely each class is by a head that did not see the row's label. NaN where that head hardly knows the
+        label's class: what it has not seen it takes for something else.
     """
 
     rows: NDArray[np.int64]
@@ -88,7 +90,8 @@ def held_out(workspace: Workspace, project_id: int) -> HeldOut | None:
 def _judge(workspace: Workspace, matrix: Any, snapshot: Any, live: Any) -> NDArray[np.float32]:
     fit, seen = refitting(workspace, matrix, snapshot, live)
     rows, targets = np.asarray(seen, dtype=np.float64), snapshot.targets
-    probabilities = np.zeros((len(targets), len(snapshot.class_ids)), dtype=np.float32)
+    k = len(snapshot.class_ids)
+    probabilities = np.full((len(targets), k), np.nan, dtype=np.float32)
     # A class of fewer items than folds is in some of the folds only; that is as good as can be.
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     rare = np.bincount(targets)[targets] < FOLDS
@@ -99,5 +102,9 @@ def _judge(workspace: Workspace, matrix: Any, snapshot: Any, live: Any) -> NDArr
         if len(np.unique(targets[learned])) < 2:
             continue
         head = fit(rows[learned], targets[learned])
-        probabilities[np.ix_(kept, head.classes)] = head.predict_proba(rows[kept])
+        # Laplace's rule of succession: after l labels none is surer than l labels can make it.
+        probabilities[kept] = 1 / (len(learned) + k)
+        probabilities[np.ix_(kept, head.classes)] += head.predict_proba(rows[kept]) * len(learned) / (len(learned) + k)
+        known = np.bincount(targets[learned], minlength=k) >= KNOWN
+        probabilities[kept[~known[targets[kept]]]] = np.nan
     return probabilities

@@ -109,6 +109,16 @@ class _Read:
     answers: NDArray[np.int64]
     labels: dict[int, _Label]
 
+    def most_votes(self) -> NDArray[np.int64]:
+        """How many chose the class that most chose, (n,)."""
+        return self.opinions.votes().max(axis=1, initial=0)
+
+    def level(self) -> NDArray[np.bool_]:
+        """Whether another class has as many votes, and nobody is the only one, (n,)."""
+        votes = np.sort(self.opinions.votes(), axis=1)
+        no = np.zeros(len(votes), dtype=bool)
+        return (self.answers > 1) & (votes[:, -1] == votes[:, -2]) if votes.shape[1] > 1 else no
+
 
 @dataclass
 class _Changes:
@@ -130,11 +140,11 @@ def run_weighing(workspace: Workspace, job: Job) -> None:
     found = held_out(workspace, job.project_id)
     predictions = None if found is None else found.of_rows(read.rows, read.class_ids).astype(np.float64)
     weighed = _weigh(read, predictions)
-    errors = _errors(read, predictions)
     needed = need(
         weighed, read.opinions, certainty=read.settings.certainty, most=read.settings.overlap, predictions=predictions
     )
-    changes = _compare(read, weighed, errors, needed)
+    changes = _compare(read, weighed, needed)
+    changes.doubts = _doubts(read, weighed, _errors(read, changes, predictions), needed)
     people = records_of(
         read.history,
         read.said,
@@ -227,26 +237,27 @@ def _labels(workspace: Workspace, item_ids: NDArray[np.int64]) -> dict[int, _Lab
     return found
 
 
-def _errors(read: _Read, predictions: NDArray[np.float64] | None) -> LabelErrors:
-    """Which labels are doubted by all that is known; one that came with an import is evidence of its own."""
+def _errors(read: _Read, changes: _Changes, predictions: NDArray[np.float64] | None) -> LabelErrors:
+    """Which labels, as they are to be, are doubted by all that is known; one of an import is evidence of its own."""
     given = np.full(len(read.item_ids), -1, dtype=np.int64)
     alone = np.zeros(len(read.item_ids), dtype=bool)
-    places = {class_id: place for place, class_id in enumerate(read.class_ids)}
+    places: dict[int | None, int] = {class_id: place for place, class_id in enumerate(read.class_ids)}
+    gone = set(changes.gone)
     for at, item_id in enumerate(read.item_ids.tolist()):
         label = read.labels.get(item_id)
-        if label is not None and label.class_id in places:
-            given[at] = places[label.class_id]
-            alone[at] = label.source is Source.IMPORTED
+        anew = changes.labels.get(item_id) or changes.made.get(item_id)
+        class_id = anew["class_id"] if anew else label.class_id if label and item_id not in gone else None
+        if class_id in places:
+            given[at] = places[class_id]
+            alone[at] = label is not None and label.source is Source.IMPORTED
     spoken = read.opinions.where(~alone[read.opinions.items])
     return find_label_errors(given, spoken, predictions, independent=alone)
 
 
-def _compare(read: _Read, weighed: Weighed, errors: LabelErrors, needed: Need) -> _Changes:
-    """What has to be written: labels that weighing sees otherwise, items that want more answers, and doubts."""
+def _compare(read: _Read, weighed: Weighed, needed: Need) -> _Changes:
+    """What has to be written: labels that weighing sees otherwise, and items that want more answers."""
     changes = _Changes()
-    votes = read.opinions.votes()
-    top = np.sort(votes, axis=1)[:, ::-1]
-    level = (read.answers > 1) & (top[:, 0] == top[:, 1]) if votes.shape[1] > 1 else np.zeros(len(votes), dtype=bool)
+    most, level = read.most_votes(), read.level()
     by_need = read.settings.opinions == "by_need"
     for at, item_id in enumerate(read.item_ids.tolist()):
         if read.decided[at] >= 0 or read.untold[at] or not read.answers[at]:
@@ -258,7 +269,7 @@ def _compare(read: _Read, weighed: Weighed, errors: LabelErrors, needed: Need) -
         method = Method(str(weighed.method[at]))
         if method is Method.MAJORITY:
             if label is not None and label.method is not method:  # it was weighed in another way before
-                share = float(top[at, 0] / read.answers[at])
+                share = float(most[at] / read.answers[at])
                 value = {"class_id": class_id, "confidence": share, "method": method, "distribution": None}
                 changes.labels[item_id] = value
                 if level[at]:
@@ -278,7 +289,6 @@ def _compare(read: _Read, weighed: Weighed, errors: LabelErrors, needed: Need) -
         if by_need:
             asked = needed.steps[at] == Step.OPINION
             changes.wanted[item_id] = int(read.answers[at]) + 1 if asked else None
-    changes.doubts = _doubts(read, weighed, errors, needed, level)
     return changes
 
 
@@ -293,10 +303,9 @@ def _distribution(probabilities: NDArray[np.float64], class_ids: list[int]) -> d
     return {str(class_ids[c]): round(float(probabilities[c]), 4) for c in order if probabilities[c] >= SLIGHT}
 
 
-def _doubts(
-    read: _Read, weighed: Weighed, errors: LabelErrors, needed: Need, level: NDArray[np.bool_]
-) -> list[dict[str, Any]]:
+def _doubts(read: _Read, weighed: Weighed, errors: LabelErrors, needed: Need) -> list[dict[str, Any]]:
     """The doubts that are kept: of items that are to be asked again, and the gravest of all others."""
+    level = read.level()
     asked = (needed.steps == Step.OPINION) & (read.settings.opinions == "by_need")
     score = np.where(level, 1 - weighed.confidence, errors.score)
     score = np.where(asked, np.maximum(score, 1 - weighed.confidence), score)

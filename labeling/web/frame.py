@@ -30,6 +30,9 @@ def shortened(name: str, most: int = 24) -> str:
     return plain(name if len(name) <= most else name[: most - 1] + "…")
 
 
+NOTHING = "–"  # in a table, where there is no figure
+
+
 def quiet(text: str, *, width: Literal["stretch", "content"] = "stretch") -> None:
     """A remark in small grey letters, which are darker than those of a caption and so can be read by more people."""
     st.markdown(f":small[:gray[{text}]]", width=width)

@@ -13,7 +13,7 @@ from labeling.learning.agreement_figures import Taken as TakenFor
 from labeling.learning.behind import Between, Shared, Taken, Which
 from labeling.projects import ProjectSummary
 from labeling.web import current, frame, insights_items
-from labeling.web.frame import plain, quiet
+from labeling.web.frame import NOTHING, plain, quiet
 from labeling.web.insights_charts import HEIGHT, Layers, draw, selection, text_colour
 
 CLASS_ROW, PEOPLE_ROW = "insights_agreement_classes", "insights_agreement_people"
@@ -264,8 +264,8 @@ def _pair_table(pairs: list[PairAgreement]) -> None:
     ]
     number = st.column_config.NumberColumn
     st.dataframe(
-        pd.DataFrame(rows), hide_index=True, height=TALLEST, alt="Kappa of each two people", lazy=False,
-        column_config={"Kappa": number(format="%.2f"), "Said the same": number(format="percent")},
+        pd.DataFrame(rows), hide_index=True, placeholder=NOTHING, height=TALLEST, alt="Kappa of each two people",
+        lazy=False, column_config={"Kappa": number(format="%.2f"), "Said the same": number(format="percent")},
     )  # fmt: skip
 
 

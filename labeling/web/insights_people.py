@@ -13,7 +13,7 @@ from labeling.learning.pace import Bin, Duration, Durations
 from labeling.learning.people_records import Records, read_records
 from labeling.projects import ProjectSummary
 from labeling.web import current, insights_items, insights_pull, insights_quality
-from labeling.web.frame import plain, quiet
+from labeling.web.frame import NOTHING, plain, quiet
 from labeling.web.insights_charts import HEIGHT, Layers, draw, selection, text_colour
 
 ROW = "insights_people_row"
@@ -91,8 +91,8 @@ def _people(project: ProjectSummary, seen: PeopleFigures) -> None:
     ]  # fmt: skip
     number = st.column_config.NumberColumn
     st.dataframe(
-        pd.DataFrame(rows), hide_index=True, key="insights_people", alt="Answers per person", lazy=False,
-        column_config={
+        pd.DataFrame(rows), hide_index=True, placeholder=NOTHING, key="insights_people", alt="Answers per person",
+        lazy=False, column_config={
             "Labels an hour": number(format="%.0f", help="While working: a gap of more than 5 minutes is a break."),
             "Seconds an item": number(format="%.1f", help="The median."),
             "Slow ones": number(format="%.1f", help="Nine in ten items take fewer seconds."),
@@ -180,8 +180,8 @@ def _by_class(taken: Durations) -> None:
         return
     number = st.column_config.NumberColumn
     st.dataframe(
-        pd.DataFrame(rows), hide_index=True, height=min(38 + 35 * len(rows), 400), alt="Seconds by class",
-        column_config={
+        pd.DataFrame(rows), hide_index=True, placeholder=NOTHING, height=min(38 + 35 * len(rows), 400),
+        alt="Seconds by class", column_config={
             "Seconds": number(format="%.1f", help="The median, by the class that people answered."),
             "Slow ones": number(format="%.1f", help="Nine in ten items take fewer seconds."),
         },

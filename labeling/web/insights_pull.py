@@ -10,7 +10,7 @@ from labeling.db.schema import Role
 from labeling.errors import AskwiseError
 from labeling.projects import ProjectSummary, Settings
 from labeling.web import current
-from labeling.web.frame import plain, quiet
+from labeling.web.frame import NOTHING, plain, quiet
 
 ERROR = "insights_pull_error"
 SHARE = 0.1  # of items, without a suggestion, where somebody begins to measure
@@ -165,14 +165,14 @@ def _table(of: str, found: dict[str, dict[str, Any]]) -> None:
             "Followed": 100 * one["shown_alike"] / one["shown"] if one["shown"] else None,
             "Hidden": one["hidden"], "Alone": 100 * one["hidden_alike"] / one["hidden"] if one["hidden"] else None,
             "Pull": None if one["pull"]["value"] is None else 100 * one["pull"]["value"],
-            "Between": "" if one["pull"]["value"] is None else _between(one["pull"]),
+            "Between": None if one["pull"]["value"] is None else _between(one["pull"]),
         }
         for name, one in found.items()
     ]  # fmt: skip
     rows.sort(key=lambda row: (row["Pull"] is None, -(row["Pull"] or 0)))
     number = st.column_config.NumberColumn
     st.dataframe(
-        pd.DataFrame(rows), hide_index=True, key=f"insights_pull_{of.lower()}", lazy=False,
+        pd.DataFrame(rows), hide_index=True, placeholder=NOTHING, key=f"insights_pull_{of.lower()}", lazy=False,
         alt=f"The pull of suggestions by {of.lower()}", height=min(38 + 35 * len(rows), 400),
         column_config={
             "Followed": number(format="%.0f %%", help="How often a wrong suggestion that was shown was answered."),

@@ -12,10 +12,11 @@ from labeling.learning.behind import Checked
 from labeling.learning.people_records import Record, Records
 from labeling.projects import ProjectSummary
 from labeling.web import current, frame
-from labeling.web.frame import plain, quiet
+from labeling.web.frame import NOTHING, plain, quiet
 from labeling.web.insights_items import pick
 
 ERROR = "insights_quality_error"
+OF_GOLD = ["Gold right", "Others would", "Of gold", "Careless", "Between"]
 ENOUGH = 50  # gold items that tell a careless person from others, as measured
 FOLLOWS = (
     "Their answers count for nothing from then on: labels are derived anew without them, and the model learns without "
@@ -135,14 +136,17 @@ def _table(people: list[Record], names: dict[int, str]) -> None:
                 "Person": names[one.user_id], "Right": _percent(one.accuracy), "As the label": _percent(one.agreement),
                 "Gold right": gold.get("right"), "Others would": gold.get("expected_right"),
                 "Of gold": gold.get("answered"), "Careless": _percent(gold.get("share")),
-                "Between": f"{gold['low']:.0%} and {gold['high']:.0%}" if gold else "",
+                "Between": f"{gold['low']:.0%} and {gold['high']:.0%}" if gold else None,
                 "Seconds": one.seconds, "Answers": one.answers,
             }
         )  # fmt: skip
+    table = pd.DataFrame(rows)
+    if not any(one.gold for one in people):
+        table = table.drop(columns=OF_GOLD)
     number, percent = st.column_config.NumberColumn, "%.0f %%"
     st.dataframe(
-        pd.DataFrame(rows), hide_index=True, key="insights_quality", alt="How well each person answers", lazy=False,
-        column_config={
+        table, hide_index=True, placeholder=NOTHING, key="insights_quality", alt="How well each person answers",
+        lazy=False, column_config={
             "Right": number(format=percent, help="How often an answer is right, as all answers together tell."),
             "As the label": number(
                 format=percent, help="How often an answer is what the label says, of items with several answers."

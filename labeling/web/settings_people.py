@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from labeling.projects import Settings
+from labeling.projects import MOST_BY_NEED, Settings
 from labeling.web.frame import quiet
 from labeling.web.settings_saving import Saving
 
@@ -57,7 +57,7 @@ def mode(now: Settings) -> str:
 
 def _asked(chosen: str, overlap: int) -> dict[str, object]:
     """The settings that a choice among `OPINIONS` comes to."""
-    kept = {ONCE: 1, SAME: max(overlap, 2), NEED: overlap if overlap > 1 else 3}[chosen]
+    kept = {ONCE: 1, SAME: max(overlap, 2), NEED: max(overlap, MOST_BY_NEED)}[chosen]
     return {"opinions": "by_need" if chosen == NEED else "fixed", "overlap": kept}
 
 

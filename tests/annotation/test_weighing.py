@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from labeling.annotation import difficulty as difficulties
 from labeling.annotation.difficulty import difficulty
 from labeling.annotation.opinions import Opinions
 from labeling.annotation.weighing import Method, Weighed, evidence, weigh
@@ -182,6 +183,22 @@ def test_the_model_says_what_an_item_is_but_not_who_is_reliable() -> None:
     assert (told.probabilities != alone.probabilities).any()
 
 
+@pytest.mark.parametrize("method", FOUR)
+def test_a_model_that_objects_makes_a_label_unsure_but_never_one_that_nobody_said(method: Method) -> None:
+    truth, opinions = team(0, 300)
+    first = opinions.people == opinions.people[0]
+    opinions = opinions.where(~((opinions.items == 0) & ~first))  # item 0 has one answer
+    predictions = model(truth, 0.999, 1)
+    (said,) = opinions.classes[opinions.items == 0]
+    predictions[0] = 0.001 / 4
+    predictions[0, (said + 1) % 5] = 0.999
+    weighed = weigh(opinions, predictions=predictions, method=method)
+    assert weighed.labels[0] == said
+    assert weighed.confidence[0] == weighed.probabilities[0, said] < 0.9
+    everybody = [set(opinions.classes[opinions.items == item]) for item in range(300)]
+    assert all(label in said for label, said in zip(weighed.labels, everybody, strict=True))
+
+
 def test_a_model_that_is_too_sure_is_toned_down() -> None:
     truth, _ = team(7, 2000)
     honest = model(truth, 0.7, 3)
@@ -236,6 +253,18 @@ def test_difficulty_is_seen_where_people_differ() -> None:
     assert found.attention.min() > 0.95
     with pytest.raises(ValueError, match="fewer than two classes"):
         difficulty(Opinions(opinions.items, opinions.people, opinions.classes * 0, 2000, 5, 1))
+
+
+def test_of_many_items_a_part_is_estimated_first_and_all_come_out_as_if_it_had_not(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    _, opinions = team(0, 4000, attention=(1, 1, 1, 0.9, 0.4))
+    at_once = difficulty(opinions)
+    monkeypatch.setattr(difficulties, "FITTED", 2000)
+    parted = difficulty(opinions)
+    assert parted.attention == pytest.approx(at_once.attention, abs=0.02)
+    assert (parted.probabilities.argmax(axis=1) == at_once.probabilities.argmax(axis=1)).mean() > 0.997
+    assert np.abs(parted.probabilities - at_once.probabilities).mean() < 1e-3
 
 
 def test_cleanlab_is_not_loaded_until_it_is_used() -> None:

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.browser.demo import demonstrating
 from tests.browser.driving import ROOT, launch
+from tests.browser.team_at_work import EXPERT, OWNER, sign_in, team_at_work
 
 PAGES = {
     "projects": "",
@@ -23,6 +24,13 @@ PAGES = {
     "insights": "insights",
     "settings": "settings",
     "export": "export",
+}
+# Of a team's project: who looks at it, where, and which tab.
+TEAM_PAGES = {
+    "review": (EXPERT, "review", ""),
+    "agreement": (OWNER, "insights", "Agreement"),
+    "people": (OWNER, "insights", "People"),
+    "team": (OWNER, "team", ""),
 }
 SCHEMES = ("light", "dark")
 WIDTHS = (1400, 900, 420)
@@ -52,12 +60,35 @@ def pictures(browser: Browser, address: str, widths: Sequence[int]) -> Iterator[
             for name, path in PAGES.items():
                 page.set_viewport_size({"width": width, "height": HEIGHT})
                 page.goto(f"{address}/{path}")
-                wait_until_still(page)
-                height = page.get_by_test_id("stMain").evaluate("(main) => main.scrollHeight")
-                page.set_viewport_size({"width": width, "height": min(max(height, HEIGHT), TALLEST)})
-                wait_until_still(page)
-                yield f"{name}-{scheme}", width, page.screenshot()
+                yield f"{name}-{scheme}", width, whole(page)
             context.close()
+
+
+def pictures_of_a_team(browser: Browser, address: str, widths: Sequence[int]) -> Iterator[tuple[str, int, bytes]]:
+    """The same of what only teams see, each signed in."""
+    for scheme in SCHEMES:
+        for name, (who, path, tab) in TEAM_PAGES.items():
+            context = browser.new_context(color_scheme=scheme, reduced_motion="reduce")
+            page = context.new_page()
+            sign_in(page, address, who)
+            for width in widths:
+                page.set_viewport_size({"width": width, "height": HEIGHT})
+                page.goto(f"{address}/{path}")
+                if tab:
+                    wait_until_still(page)
+                    page.get_by_role("tab", name=tab).click()
+                yield f"{name}-{scheme}", width, whole(page)
+            context.close()
+
+
+def whole(page: Page) -> bytes:
+    """A picture of the page as far as it reaches down, when it is still."""
+    wait_until_still(page)
+    height = page.get_by_test_id("stMain").evaluate("(main) => main.scrollHeight")
+    width = (page.viewport_size or {"width": WIDTHS[0]})["width"]
+    page.set_viewport_size({"width": width, "height": min(max(height, HEIGHT), TALLEST)})
+    wait_until_still(page)
+    return page.screenshot()
 
 
 def small(png: bytes) -> bytes:
@@ -75,18 +106,23 @@ def main() -> None:
     everywhere: Path | None = parser.parse_args().all_widths
     folder = everywhere or ROOT / "docs" / "images"
     folder.mkdir(parents=True, exist_ok=True)
-    with (
-        tempfile.TemporaryDirectory() as scratch,
-        demonstrating(Path(scratch) / "workspace", LABELS) as served,
-        sync_playwright() as playwright,
-    ):
+    widths = WIDTHS if everywhere else WIDTHS[:1]
+    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
         browser = launch(playwright)
-        address = f"http://127.0.0.1:{served.port}"
-        for name, width, png in pictures(browser, address, WIDTHS if everywhere else WIDTHS[:1]):
-            path = folder / (f"{name}-{width}.png" if everywhere else f"{name}.png")
-            path.write_bytes(small(png))
-            print(f"{path}: {path.stat().st_size // 1000} kB")
+        with demonstrating(Path(scratch) / "workspace", LABELS) as served:
+            keep(pictures(browser, f"http://127.0.0.1:{served.port}", widths), folder, named=everywhere is not None)
+        with team_at_work(Path(scratch) / "team") as served:
+            address = f"http://127.0.0.1:{served.port}"
+            keep(pictures_of_a_team(browser, address, widths), folder, named=everywhere is not None)
         browser.close()
+
+
+def keep(made: Iterator[tuple[str, int, bytes]], folder: Path, *, named: bool) -> None:
+    """Write pictures into a folder, named by their width too where there are several."""
+    for name, width, png in made:
+        path = folder / (f"{name}-{width}.png" if named else f"{name}.png")
+        path.write_bytes(small(png))
+        print(f"{path}: {path.stat().st_size // 1000} kB")
 
 
 if __name__ == "__main__":

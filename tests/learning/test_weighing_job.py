@@ -90,6 +90,13 @@ def test_labels_carry_how_sure_they_are_and_how_they_came_about(crowd: SmallProj
     assert all(label.confidence > 0.9 and label.distribution for label in after.values())
 
 
+def test_no_label_is_doubted_for_the_class_that_it_has(crowd: SmallProject):
+    for _ in range(2):
+        weigh(crowd)
+        labels = stored(crowd)
+        assert all(one.class_id != labels[item].class_id for item, one in doubts(crowd).items() if item in labels)
+
+
 def test_people_are_relied_on_as_far_as_they_are_right(crowd: SmallProject):
     weigh(crowd)
     found = {one.user_id: one for one in read_records(crowd.workspace, crowd.owner, crowd.id).people}

@@ -211,14 +211,14 @@ def test_how_many_answers_an_item_gets_is_one_choice(show: Show, project: SmallP
     assert (now(project).opinions, now(project).overlap) == ("fixed", 2)
     app = run(app.number_input(key=overlap).set_value(4))
     app = run(app.radio(key=mode).set_value("need"))
-    assert (now(project).opinions, now(project).overlap) == ("by_need", 4)
+    assert (now(project).opinions, now(project).overlap) == ("by_need", projects.MOST_BY_NEED)
     assert "where the model objects" in words(app)
     app = run(app.number_input(key=f"setting_certainty_{project.id}").set_value(99.0))
     assert now(project).certainty == 0.99
     app = run(app.radio(key=mode).set_value("once"))
     assert (now(project).opinions, now(project).overlap) == ("fixed", 1)
     run(app.radio(key=mode).set_value("need"))
-    assert now(project).overlap == 3
+    assert now(project).overlap == projects.MOST_BY_NEED
 
 
 def test_what_becomes_of_answers_and_how_people_are_checked_is_saved(show: Show, project: SmallProject) -> None:
