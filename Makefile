@@ -34,7 +34,7 @@ lint: $(TEST) ## ruff and mypy
 	$(BIN)/mypy
 
 test-fast: $(TEST) ## only the tests that take seconds
-	$(BIN)/python -m pytest -q -m "not ($(LONG))"
+	$(BIN)/python -m pytest -q --numprocesses auto --maxprocesses 4 --dist worksteal -m "not ($(LONG))"
 
 test-long: browser $(LABEL_STUDIO)/.installed ## browser tests, fault injection, and whatever else takes its time
 	$(BIN)/python -m pytest -q -m "$(LONG)"
