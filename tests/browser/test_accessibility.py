@@ -14,7 +14,10 @@ from tests.serving import Served, serve
 pytestmark = pytest.mark.browser
 LABELS = 30
 PAGES = ("", "label", "label?view=grid", "review", "insights", "settings", "export", "team")
-TABS = {"insights": ("Classes", "People", "Agreement", "Simulate"), "settings": ("Words", "Labeling", "Near-duplicates")}
+TABS = {
+    "insights": ("Classes", "People", "Agreement", "Simulate"),
+    "settings": ("Words", "Labeling", "Near-duplicates"),
+}
 
 
 @pytest.fixture(scope="module")
