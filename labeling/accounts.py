@@ -7,8 +7,8 @@ invitation (`labeling.invitations`). There is no password that ships, and nobody
 import threading
 import time
 import unicodedata
-from contextlib import suppress
 from functools import cache
+from itertools import count
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -18,7 +18,7 @@ from sqlmodel import Session, col, select, update
 from labeling import attempts
 from labeling.db.engine import reading, writing
 from labeling.db.schema import Assignment, Event, Lease, Membership, Project, Role, SignIn, User
-from labeling.db.values import clean_name
+from labeling.db.values import MAX_NAME, clean_name
 from labeling.errors import Invalid, NotAllowed, NotFound
 from labeling.users import (
     end_tokens,
@@ -79,8 +79,18 @@ def add_account(workspace: Workspace, actor_id: int, name: str, password: str, *
             for project_id in session.exec(select(Project.id)).all():
                 assert project_id is not None
                 grant(session, project_id, user.id, Role.OWNER)
-        session.add(Event(user_id=actor_id, kind="account made", detail={"user": user.id, "name": name}))
+        session.add(Event(user_id=actor_id, kind="account made", detail={"user": user.id, "name": user.name}))
         return user.id
+
+
+def plain_name(name: str) -> str:
+    """A name as accounts have it: in one form of Unicode, one blank between words, nothing that nobody sees.
+
+    Keyboards and identity providers put joiners, marks of direction and tabs into names; two that differ only in those
+    would look the same. What is left may be nothing.
+    """
+    seen = "".join(each for each in name if each.isprintable() or each.isspace())
+    return " ".join(unicodedata.normalize("NFKC", seen).split())
 
 
 def new_user(session: Session, name: str) -> User:
@@ -89,24 +99,36 @@ def new_user(session: Session, name: str) -> User:
     Raises
     ------
     Invalid
-        If the name is taken, by one that looks the same too.
+        If the name is taken, by one that looks the same too; or is none.
     """
-    name = unicodedata.normalize("NFKC", clean_name(name, "An account needs a name."))
-    alike = {taken.casefold() for taken in session.exec(select(User.name)).all()}
-    if name.casefold() in alike or name.endswith(OF_THE_SHELL) or not name.isprintable():
+    name = clean_name(plain_name(name), "An account needs a name.")
+    if _is_taken(name, _alike(session)):
         raise Invalid(f"The name “{name}” is taken; choose another one.")
-    user = User(name=name)
-    session.add(user)
-    session.flush()
-    return user
+    return _added(session, name)
 
 
 def named_after(session: Session, name: str) -> User:
     """A new user whose name is this one, with a number where it is taken, in the caller's transaction."""
-    for number in range(1, 1_000):
-        with suppress(Invalid):
-            return new_user(session, name if number == 1 else f"{name} {number}")
-    raise Invalid(f"The name “{name}” is taken; ask for an account of another name.")
+    name = plain_name(name)[: MAX_NAME - 10].strip() or "somebody"
+    alike = _alike(session)
+    numbered = (name if number == 1 else f"{name} {number}" for number in count(1))
+    return _added(session, next(each for each in numbered if not _is_taken(each, alike)))
+
+
+def _alike(session: Session) -> set[str]:
+    """Every name there is, so that those which look the same are the same."""
+    return {plain_name(taken).casefold() for taken in session.exec(select(User.name)).all()}
+
+
+def _is_taken(name: str, alike: set[str]) -> bool:
+    return name.casefold() in alike or name.casefold().endswith(OF_THE_SHELL)
+
+
+def _added(session: Session, name: str) -> User:
+    user = User(name=name)
+    session.add(user)
+    session.flush()
+    return user
 
 
 def hash_password(password: str, name: str) -> str:
@@ -153,7 +175,7 @@ def rehashed(stored: str, password: str) -> str | None:
 def change_password(
     workspace: Workspace, actor_id: int, old: str, new: str, *, address: str = "", keep: int | None = None
 ) -> None:
-    """Change one's own password; every browser but the sign-in `keep` has to sign in again.
+    """Change one's own password; every browser but the sign-in `keep` has to sign in again, and tokens end.
 
     Raises
     ------
@@ -168,15 +190,16 @@ def change_password(
         user = require_user(session, actor_id)
     if user.password is None:
         raise NotAllowed("You sign in without a password; ask who runs this Askwise for a link to set one.")
-    attempts.begin(workspace, user.name, address)
+    attempts.begin(workspace, plain_name(user.name), address)
     if not verify_password(user.password, old):
         raise NotAllowed("The old password is not right.")
     hashed = hash_password(new, user.name)
     with writing(workspace.engine) as session:
         user = require_user(session, actor_id)
         user.password = hashed
-        attempts.succeeded(session, user.name, address)
+        attempts.succeeded(session, plain_name(user.name), address)
         end_sign_ins(session, actor_id, but=keep)
+        end_tokens(session, actor_id)
         session.add(Event(user_id=actor_id, kind="password changed"))
 
 

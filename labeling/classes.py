@@ -223,15 +223,18 @@ def edit_class(workspace: Workspace, actor_id: int, class_id: int, changes: Clas
     """
     with writing(workspace.engine) as session:
         edited = own_class(session, actor_id, class_id)
-        told: dict[str, object] = {}
-        if changes.model_fields_set - {"take_key"}:
-            if "name" in changes.model_fields_set:
-                name = clean_name(changes.name, "A class needs a name.")
-                _refuse_name(session, edited.project_id, name, but=edited)
-                told["was"], edited.name = edited.name, name
-            _apply(session, edited, changes)
-            detail = {**_told(edited, changes), **told}
-            words = changes.model_fields_set & {"name", "prompts"}
+        before = edited.model_dump()
+        if "name" in changes.model_fields_set:
+            name = clean_name(changes.name, "A class needs a name.")
+            _refuse_name(session, edited.project_id, name, but=edited)
+            edited.name = name
+        _apply(session, edited, changes)
+        # Pages send all that there is of a class; the history is of what moved.
+        moved = {name: getattr(edited, name) for name, was in before.items() if getattr(edited, name) != was}
+        if moved:
+            detail = {"id": class_id, **moved, "name": edited.name}
+            detail |= {"was": before["name"]} if "name" in moved else {}
+            words = moved.keys() & {"name", "prompts"}
             changed(session, actor_id, edited, "class changed", detail, learn=bool(words))
         return _detail(edited, _count(session, edited))
 

@@ -13,6 +13,7 @@ from rich.console import Console
 from labeling.class_commands import class_app
 from labeling.db.schema import Role
 from labeling.errors import AskwiseError, Invalid
+from labeling.history_commands import history_app
 from labeling.people_commands import people_app
 from labeling.review_commands import review_app
 from labeling.terminal import (
@@ -40,6 +41,7 @@ app.add_typer(project_app, name="project")
 app.add_typer(class_app, name="class")
 app.add_typer(people_app, name="people")
 app.add_typer(review_app)
+app.add_typer(history_app)
 
 Place = Annotated[Path | None, typer.Argument(help="The workspace (default: ASKWISE_WORKSPACE).")]
 Port = Annotated[int | None, typer.Option(help="The port (default: ASKWISE_PORT, then 8501).")]

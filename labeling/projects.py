@@ -14,7 +14,7 @@ from labeling.classes import ClassView, add_classes, choices
 from labeling.db.engine import reading, writing
 from labeling.db.schema import Event, Item, JobKind, Label, Membership, Project, Role, User
 from labeling.db.values import clean_name, clean_text
-from labeling.errors import Invalid, NotAllowed
+from labeling.errors import AskwiseError, Invalid, NotAllowed
 from labeling.users import grant, has_accounts, require, require_user
 from labeling.workspace import Workspace
 
@@ -152,7 +152,9 @@ def create_project(
             for user_id in session.exec(select(User.id)).all():
                 assert user_id is not None
                 grant(session, project.id, user_id, Role.ANNOTATOR)
-        session.add(Event(project_id=project.id, user_id=actor_id, kind="project created", detail={"name": name}))
+        session.add(
+            Event(project_id=project.id, user_id=actor_id, kind="project created", detail={"name": name, **chosen})
+        )
         return project.id
 
 
@@ -193,13 +195,22 @@ def change_settings(session: Session, actor_id: int, project_id: int, changes: d
     return now
 
 
-def update_guidelines(workspace: Workspace, actor_id: int, project_id: int, guidelines: str) -> int:
+def update_guidelines(
+    workspace: Workspace, actor_id: int, project_id: int, guidelines: str, *, before: str | None = None
+) -> int:
     """Change what people are told of a project; experts may. Returns the version that open pages follow.
+
+    Parameters
+    ----------
+    before
+        What it said when the change was begun: somebody else's change since is not overwritten.
 
     Raises
     ------
     Invalid
         If the text is too long.
+    AskwiseError
+        If it is not what it said `before`.
     NotFound, NotAllowed
         If the acting user is no expert of the project.
     """
@@ -207,6 +218,8 @@ def update_guidelines(workspace: Workspace, actor_id: int, project_id: int, guid
     with writing(workspace.engine) as session:
         project = require(session, actor_id, project_id, Role.EXPERT)
         if text != project.guidelines:
+            if before is not None and clean_text(before) != project.guidelines:
+                raise AskwiseError("Somebody else changed the guidelines meanwhile; read them and change them again.")
             project.guidelines = text
             project.schema_version += 1
             detail = {"guidelines": text}

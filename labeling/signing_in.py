@@ -8,7 +8,7 @@ from typing import Any, Literal
 from sqlmodel import Session, col, delete, select
 
 from labeling import attempts
-from labeling.accounts import named_after, rehashed, verify_password
+from labeling.accounts import named_after, plain_name, rehashed, verify_password
 from labeling.db.engine import reading, writing
 from labeling.db.schema import Event, SignIn, User
 from labeling.errors import NotAllowed, NotFound
@@ -60,10 +60,12 @@ def sign_in(
     labeling.attempts.TooMany
         If there were too many attempts.
     """
-    name = name.strip()
+    typed, name = name.strip(), plain_name(name)
     attempts.begin(workspace, name, address)
+    # Whoever acted by tokens before they had an account may have a name that is not plain.
+    named = col(User.name).in_([typed, name]) & col(User.password).is_not(None) & col(User.disabled).is_(None)
     with reading(workspace.engine) as session:
-        user = session.exec(select(User).where(User.name == name, col(User.disabled).is_(None))).first()
+        user = session.exec(select(User).where(named).order_by(col(User.name) != typed)).first()
     stored = user.password if user is not None else None
     if not verify_password(stored, password) or user is None or stored is None:
         raise NotAllowed("This name and this password do not go together.")

@@ -40,6 +40,12 @@ def require(session: Session, actor_id: int, project_id: int, role: Role = Role.
     return project
 
 
+def sees_everyone(session: Session, actor_id: int, project_id: int) -> bool:
+    """Whether a member may see what other people answered, one by one."""
+    member = session.get(Membership, (project_id, actor_id))
+    return member is not None and _STRENGTH[member.role] >= _STRENGTH[Role.EXPERT]
+
+
 def require_user(session: Session, actor_id: int) -> User:
     """The acting user, for what belongs to no project.
 

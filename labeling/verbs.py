@@ -272,7 +272,7 @@ class OpenWorkspace:
         Each item has ``label`` and ``decided``, the names of its classes, besides what
         `labeling.annotation.review.ReviewItem` has.
         """
-        from labeling.annotation.review import Cause
+        from labeling.annotation.review_order import Cause
         from labeling.learning.model_view import read_review
 
         project_id, chosen = self._project(project), None if cause is None else Cause(cause)
@@ -423,6 +423,17 @@ class OpenWorkspace:
     def take_over(self, project_id: int) -> None:
         """Become an owner of a project that others made."""
         accounts.take_over(self.workspace, self.user_id, project_id)
+
+    def history(self, project: str | int | None = None, *, limit: int = 50) -> list[dict[str, Any]]:
+        """Who did what in a project, when, the newest first; without a project, what belongs to none: accounts, signing
+        in.
+
+        Each has ``created``, ``who``, ``kind`` and ``sentence``.
+        """
+        from labeling.audit_log import read_events
+
+        project_id = None if project is None else self._project(project)
+        return [e.model_dump() for e in read_events(self.workspace, self.user_id, project_id, limit=limit).events]
 
     def backup(self, dest: str | Path, progress: Progress = _quiet) -> int:
         """Copy the workspace while it is in use; returns how many files were copied beside the database."""

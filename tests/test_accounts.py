@@ -106,13 +106,59 @@ def test_only_the_workspaces_owner_makes_accounts(workspace: Workspace, shell: i
             accounts.add_account(workspace, actor, "eve", WORDS)
 
 
-@pytest.mark.parametrize("name", ["ADA", "Ada ", "ａｄａ", "root at this machine", "a\tb", "", "x" * 201])
+@pytest.mark.parametrize(
+    "name",
+    ["ADA", "Ada ", "ａｄａ", "a\u200bda", "\u202eada", "Jose\u0301", "Root at\tthis machine", "", "\u200b", "x" * 201],
+)
 def test_nobody_comes_in_under_a_name_that_could_be_taken_for_another(
     workspace: Workspace, ada: int, name: str
 ) -> None:
+    issue_token(workspace, "Jose\u0301")  # not composed, as some keyboards type it
     link = invitations.invite(workspace, ada, None)
     with pytest.raises(Invalid):
         invitations.accept(workspace, secret_of(link), name, WORDS)
+
+
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("علی\u200cرضا", "علیرضا"), ("Ann\tLee", "Ann Lee"), ("\u200bAnn \u200d Lee\r\n", "Ann Lee"), ("ada", "ada 2"),
+        ("ad\u00ada", "ada 2"), ("root at this machine", "root at this machine 2"), ("\u200b\0\ue000", "somebody"),
+        ("x" * 5_000, "x" * 190), ("ﷺ" * 100, None),
+    ],
+)  # fmt: skip
+def test_whatever_name_an_identity_provider_says_its_people_come_in(
+    workspace: Workspace, ada: int, said: str, kept: str | None
+) -> None:
+    link = invitations.invite(workspace, ada, None)
+    came = user(workspace, invitations.accept_as(workspace, secret_of(link), "issuer 1", said))
+    assert kept is None or came.name == kept
+
+
+def test_a_name_that_many_have_reads_the_names_once(
+    workspace: Workspace, ada: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with writing(workspace.engine) as session:
+        session.add_all([User(name="Ann"), *(User(name=f"Ann {n}") for n in range(2, 1_200))])
+        session.flush()
+        asked: list[object] = []
+        monkeypatch.setattr(session, "exec", lambda query, run=session.exec: asked.append(query) or run(query))
+        assert accounts.named_after(session, "ann").name == "ann 1200"
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("typed", ["José", "Jose\u0301", " José\t", "Jo\u200csé", "Ｊｏｓé"])
+def test_a_name_signs_in_whatever_keyboard_types_it(workspace: Workspace, ada: int, typed: str) -> None:
+    jose = accounts.add_account(workspace, ada, "Jose\u0301", WORDS)
+    assert user(workspace, jose).name == "José"
+    assert who(workspace, enter(workspace, typed)) == jose
+
+
+def test_an_account_of_a_name_from_before_accounts_signs_in_by_it(workspace: Workspace, ada: int) -> None:
+    issue_token(workspace, "Jose\u0301")
+    jose = accounts.add_account(workspace, ada, "Jose\u0301", WORDS)
+    assert user(workspace, jose).name == "Jose\u0301"
+    assert who(workspace, enter(workspace, "Jose\u0301")) == jose
 
 
 def test_an_account_of_the_machines_user_name_is_not_the_local_user(
@@ -291,14 +337,17 @@ def test_one_ends_ones_own_browsers_and_nobody_elses(workspace: Workspace, ada: 
     assert who(workspace, secret) is None
 
 
-def test_a_new_password_ends_the_other_browsers(workspace: Workspace, ada: int) -> None:
-    here, there = enter(workspace), enter(workspace)
+def test_a_new_password_ends_the_other_browsers_and_the_tokens(workspace: Workspace, ada: int) -> None:
+    here, there, token = enter(workspace), enter(workspace), make_token(workspace, ada)
+    robot = issue_token(workspace, "robot")
     found = signing_in.signed_in(workspace, here)
     assert found is not None
     with pytest.raises(NotAllowed, match="old password"):
         accounts.change_password(workspace, ada, "not it at all", "new words entirely", address=HOME)
+    assert bearer(workspace, token) == ada
     accounts.change_password(workspace, ada, WORDS, "new words entirely", address=HOME, keep=found[0].key)
     assert (who(workspace, here), who(workspace, there)) == (ada, None)
+    assert bearer(workspace, token) is None and bearer(workspace, robot) is not None
     with pytest.raises(NotAllowed):
         enter(workspace)
     assert who(workspace, enter(workspace, password="new words entirely")) == ada

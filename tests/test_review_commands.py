@@ -5,8 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import event
 from typer.testing import CliRunner
 
+from labeling.annotation import gold_file
 from labeling.cli import app
 from labeling.db.schema import Role
 from labeling.errors import Invalid, NotAllowed, NotFound
@@ -58,7 +60,7 @@ def test_what_cannot_be_decided_is_one_sentence(small: SmallProject):
             run("decide", "animals", *arguments)
 
 
-def gold_file(tmp_path: Path, text: str) -> str:
+def gold_file_of(tmp_path: Path, text: str) -> str:
     path = tmp_path / "gold.csv"
     path.write_text(text, encoding="utf-8-sig")
     return str(path)
@@ -67,11 +69,34 @@ def gold_file(tmp_path: Path, text: str) -> str:
 def test_known_answers_in_a_file_become_gold_items_once(small: SmallProject, tmp_path: Path):
     names = [item["external_id"] for item in run("review", "animals")["items"]]
     rows = f"class,external_id,remark\ndog,{names[0]},clear\ncat,{small.id}-0001,\n"
-    path = gold_file(tmp_path, rows)
+    path = gold_file_of(tmp_path, rows)
     assert run("gold", "animals", path) == {"gold": 2}
     assert told("gold", "animals", path) == "People are checked by 2 items from now on.\n"
     found = OpenWorkspace(small.workspace.root).review("animals", decided=True)
     assert [(item["decided"], item["gold"]) for item in found["items"]] == [("cat", True), ("dog", True)]
+
+
+def test_a_long_file_that_was_read_before_costs_no_more_statements_than_a_short_one(
+    small: SmallProject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(gold_file, "GOLD_TOGETHER", 25)  # made gold in parts
+    small.add_items(60)
+    me, counts = local_user(small.workspace), []
+    statements: list[str] = []
+    event.listen(small.workspace.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    for rows in (2, 20):
+        names = "".join(f"{small.id}-{row:04d},cat\n" for row in range(6, 6 + rows))
+        path = Path(gold_file_of(tmp_path, "external_id,class\n" + names))
+        for again in (False, True):
+            statements.clear()
+            assert gold_file.gold_from_file(small.workspace, me, small.id, path) == rows
+            if again:
+                counts.append(len(statements))
+    assert counts[0] == counts[1]
+    names = "".join(f"{small.id}-{row:04d},dog\n" for row in range(6, 66))
+    assert run("gold", "animals", gold_file_of(tmp_path, "external_id,class\n" + names)) == {"gold": 60}
+    found = OpenWorkspace(small.workspace.root).review("animals", decided=True)
+    assert len(found["items"]) and all((item["decided"], item["gold"]) == ("dog", True) for item in found["items"])
 
 
 @pytest.mark.parametrize(
@@ -85,7 +110,7 @@ def test_known_answers_in_a_file_become_gold_items_once(small: SmallProject, tmp
 )
 def test_a_file_is_taken_whole_or_not_at_all(small: SmallProject, tmp_path: Path, text: str, why: str):
     with pytest.raises(Invalid, match=why):
-        run("gold", "animals", gold_file(tmp_path, text))
+        run("gold", "animals", gold_file_of(tmp_path, text))
     assert run("review", "animals", "--decided")["total"] == 0
     with pytest.raises(Invalid, match="cannot be read"):
         run("gold", "animals", str(tmp_path / "none.csv"))

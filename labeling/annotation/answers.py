@@ -13,13 +13,14 @@ from sqlmodel import Session, col, select, update
 
 from labeling import jobs
 from labeling.annotation.claims import Claim, with_keywords
-from labeling.annotation.consensus import chose_split, live_class, settle, standing
+from labeling.annotation.consensus import chose_split, decision_on, live_class, settle, standing
 from labeling.annotation.queue import has_room, held_claim, reclaim
 from labeling.db.engine import writing
 from labeling.db.schema import (
     Annotation,
     Assignment,
     Comment,
+    Event,
     Item,
     JobKind,
     LabelClass,
@@ -28,6 +29,7 @@ from labeling.db.schema import (
     Origin,
     Project,
     Reason,
+    Role,
     User,
     Verdict,
 )
@@ -142,10 +144,15 @@ def undo(
 ) -> Undone:
     """Withdraw one's own answer and lease its item again.
 
+    Where it is a decision, everything is as it was before it: an earlier decision that it changed stands again, with
+    whether people are checked by it, and what it spared people to look at again is asked of them again.
+
     Raises
     ------
     NotFound
         If the acting user has no such answer.
+    NotAllowed
+        If it is a decision, and the acting user is no expert any more.
     """
     undo_id = undo_id or _undo_of(event_id)
     with writing(workspace.engine) as session:
@@ -159,8 +166,10 @@ def undo(
             claim = held_claim(session, actor_id, given.item_id, now)
             return Undone(project_id=given.project_id, status="repeated", claim=claim)
         _learn_from(session, [given.project_id])
-        if given.assignment_id is None:  # it came with an import, and nobody had leased the item
-            return Undone(project_id=given.project_id, status="undone", why="Its item is open again.")
+        if given.assignment_id is None:  # a decision, or it came with an import: nobody had leased the item
+            decided = decision_on(session, given.item_id) is not None
+            why = "The decision before it stands again." if decided else "Its item is open again."
+            return Undone(project_id=given.project_id, status="undone", why=why)
         claim = reclaim(session, session.get_one(Assignment, given.assignment_id), client, now)
         why = "" if claim else "Somebody else has this item now."
         if claim:
@@ -224,7 +233,7 @@ def _withdraw(session: Session, given: Annotation, undo_id: str, now: float) -> 
         return False
     if later is not None:
         raise _Refused("This answer was already changed; undo the newer one instead.")
-    if session.exec(select(Annotation.id).where(Annotation.id == undo_id)).first() is not None:
+    if session.exec(select(Annotation.id).where(col(Annotation.id).in_([undo_id, _again(undo_id)]))).first():
         raise _Refused(TAKEN)
     undo = Annotation(
         id=undo_id,
@@ -237,8 +246,56 @@ def _withdraw(session: Session, given: Annotation, undo_id: str, now: float) -> 
         created=now,
     )
     session.add(undo)
+    if given.origin is Origin.REVIEW:
+        session.flush()
+        _give_back(session, given, undo)
     _after(session, given)
     return True
+
+
+def _again(undo_id: str) -> str:
+    """The id of the decision that is given again with an undo."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"again {undo_id}"))
+
+
+def _give_back(session: Session, undone: Annotation, undo: Annotation) -> None:
+    """Let what a decision changed be as it was before it.
+
+    The decision before it is given again, by a row that supersedes the undo: as of when it was made, since nobody
+    decided anything now.
+    """
+    first = _first_given(session, undone)
+    spared = (col(Comment.item_id) == undone.item_id) & col(Comment.returned_to).is_not(None)
+    session.exec(update(Comment).where(spared, col(Comment.done) == first.created).values(done=None))
+    if first.supersedes is None:
+        return
+    before = _there(session, first.supersedes)
+    again = {"project_id", "item_id", "user_id", "verdict", "class_id", "note", "origin", "created"}
+    session.add(Annotation(id=_again(undo.id), supersedes=undo.id, **before.model_dump(include=again)))
+    changed = select(Event.detail).where(
+        Event.project_id == undone.project_id, Event.user_id == undone.user_id, Event.kind == "gold items"
+    )
+    item = session.get_one(Item, undone.item_id)
+    for detail in session.exec(changed).all():
+        if detail.get("decision") == first.id and item.gold == detail["gold"]:
+            item.gold = not item.gold
+            given_back = {"items": [item.id], "gold": item.gold}
+            session.add(Event(project_id=item.project_id, user_id=undone.user_id, kind="gold items", detail=given_back))
+
+
+def _first_given(session: Session, decision: Annotation) -> Annotation:
+    """The decision itself, or the one that it gives again."""
+    undo = None if decision.supersedes is None else _there(session, decision.supersedes)
+    if undo is None or undo.verdict is not Verdict.UNDO:
+        return decision
+    assert undo.supersedes is not None
+    undone = _first_given(session, _there(session, undo.supersedes))
+    assert undone.supersedes is not None
+    return _first_given(session, _there(session, undone.supersedes))
+
+
+def _there(session: Session, event_id: str) -> Annotation:
+    return session.exec(select(Annotation).where(Annotation.id == event_id)).one()
 
 
 def _save(session: Session, actor_id: int, answer: Answer, now: float) -> Outcome:
@@ -349,7 +406,7 @@ def _own(session: Session, actor_id: int, event_id: str) -> Annotation:
     given = session.exec(select(Annotation).where(Annotation.id == event_id)).first()
     if given is None or given.user_id != actor_id or given.verdict is Verdict.UNDO:
         raise NotFound("There is no answer of yours with this id.")
-    require(session, actor_id, given.project_id)
+    require(session, actor_id, given.project_id, Role.EXPERT if given.origin is Origin.REVIEW else Role.ANNOTATOR)
     return given
 
 

@@ -9,6 +9,7 @@ from sqlmodel import Session
 from labeling.annotation.keywords import load_keywords
 from labeling.db.schema import Assignment, Item, ModelVersion, Project, Reason
 from labeling.projects import settings_of
+from labeling.users import sees_everyone
 from labeling.workspace import Workspace
 
 
@@ -39,7 +40,7 @@ class Claim(BaseModel):
     media_url: str | None
     reason: Reason
     why: str
-    utility: float | None
+    utility: float | None  # None for whoever only answers: with it, gold items could be told from others
     suggestion: Suggestion | None
     keywords: list[str] = []  # of a text: words that speak for the suggested class
     model_version: int | None
@@ -63,8 +64,8 @@ def as_claim(session: Session, assignment: Assignment) -> Claim:
         item=ClaimedItem(id=item.id, external_id=item.external_id, text=item.text, fields=item.fields),
         media_url=f"/api/v1/items/{item.id}/media" if item.media else None,
         reason=Reason.STRATEGY if assignment.reason is Reason.GOLD else assignment.reason,  # nobody is to know
-        why=assignment.why,
-        utility=assignment.utility,
+        why=_why(assignment),
+        utility=assignment.utility if sees_everyone(session, assignment.user_id, item.project_id) else None,
         suggestion=suggestion,
         model_version=version.number if version else None,
         ranking=assignment.ranking_id,
@@ -73,6 +74,13 @@ def as_claim(session: Session, assignment: Assignment) -> Claim:
     if item.fields:
         _show_first(claim.item, settings_of(session.get_one(Project, item.project_id)).columns)
     return claim
+
+
+def _why(assignment: Assignment) -> str:
+    """Why the item was chosen. Where the suggestion is hidden, so is what the model is torn between."""
+    if assignment.suggestion_shown or assignment.suggestion_class_id is None or assignment.ranking_id is None:
+        return assignment.why
+    return "another opinion" if assignment.reason is Reason.OVERLAP else "one of those that teach the model most"
 
 
 def with_keywords(workspace: Workspace, claims: Sequence[Claim]) -> list[Claim]:

@@ -5,7 +5,7 @@ weighs all answers of the project follows a moment later (`labeling.learning.wei
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 import sqlalchemy as sa
@@ -15,6 +15,7 @@ from sqlmodel import Session, col, delete, exists, func, insert, select, update
 from labeling.db.aliases import second
 from labeling.db.schema import Annotation, Item, Label, LabelClass, Membership, Method, Origin, Project, Source, Verdict
 from labeling.projects import Settings, settings_of
+from labeling.users import sees_everyone
 
 _later = second(Annotation)
 _other = second(Item)
@@ -87,10 +88,10 @@ def are_closed(settings: Settings) -> list[ColumnElement[bool]]:
     return closed
 
 
-def places(item: Item, settings: Settings) -> int:
-    """How many people's answers an item has room for."""
+def places(wanted: int | None, settings: Settings) -> int:
+    """How many people's answers an item has room for that is to have so many (`Item.wanted`)."""
     at_first = settings.overlap if settings.opinions == "fixed" else 1
-    return min(settings.overlap, at_first if item.wanted is None else item.wanted)
+    return min(settings.overlap, at_first if wanted is None else wanted)
 
 
 def agreed(chosen: Sequence[int], *, imported: bool = False) -> Agreed | None:
@@ -112,7 +113,7 @@ def settle(session: Session, item_id: int) -> None:
     given = session.exec(query).all()
     chosen = [live_class(session, class_id) for class_id, _ in given if class_id is not None]
     item, label = session.get_one(Item, item_id), session.get(Label, item_id)
-    item.answers = len(chosen)
+    item.answers, item.disputed = len(chosen), len({class_id for class_id, _ in given}) > 1
     decision = decision_on(session, item_id)
     if decision is not None:
         decided = None if decision.class_id is None else live_class(session, decision.class_id)
@@ -133,6 +134,22 @@ def settle(session: Session, item_id: int) -> None:
     else:
         label.class_id, label.confidence, label.source = now
         label.answers, label.method, label.distribution = len(chosen), Method.MAJORITY, None
+
+
+def labels_seen(session: Session, actor_id: int, project_id: int, item_ids: Sequence[int]) -> dict[int, int]:
+    """The class of each of these items as far as the acting user may know it, by item id.
+
+    Experts and owners know the label. Whoever only answers knows their own answers: the label would tell what others
+    said, and which items are gold.
+    """
+    if sees_everyone(session, actor_id, project_id):
+        return dict(session.exec(select(Label.item_id, Label.class_id).where(col(Label.item_id).in_(item_ids))).all())
+    own = select(Annotation.item_id, Annotation.class_id).where(
+        col(Annotation.item_id).in_(item_ids), Annotation.user_id == actor_id, col(Annotation.class_id).is_not(None),
+        standing(), ~chose_split(),
+    )  # fmt: skip
+    given = session.exec(own.order_by(col(Annotation.seq))).all()
+    return {item_id: live_class(session, class_id) for item_id, class_id in given if class_id is not None}
 
 
 def decision_on(session: Session, item_id: int) -> Annotation | None:
@@ -166,18 +183,24 @@ def settle_items(session: Session, project_id: int, concerned: Any) -> None:
     decided = sa.select(col(Annotation.item_id)).where(
         col(Annotation.project_id) == project_id, is_decision(), col(Annotation.item_id).in_(concerned)
     )
-    count = sa.select(func.count()).select_from(Annotation).where(col(Annotation.item_id) == col(Item.id), is_opinion())
+    alive = _alive(project_id)
+
+    def of_item(what: Any) -> Any:
+        return (
+            sa.select(what).select_from(Annotation).where(col(Annotation.item_id) == col(Item.id), is_opinion())
+            .correlate(Item).scalar_subquery()
+        )  # fmt: skip
+
+    answers, different = of_item(func.count()), of_item(func.count(sa.distinct(col(Annotation.class_id)))) > 1
     mine = (col(Item.project_id) == project_id) & col(Item.id).in_(concerned)
     is_decided = col(Item.id).in_(decided)
     wanted, gold = sa.case((is_decided, 0), else_=None), col(Item.gold) & is_decided
-    answers = count.correlate(Item).scalar_subquery()
     session.exec(
         update(Item)
         .where(mine)
-        .values(answers=answers, wanted=wanted, gold=gold)
+        .values(answers=answers, disputed=different, wanted=wanted, gold=gold)
         .execution_options(synchronize_session=False)
     )
-    alive = _alive(project_id)
     _label_decided(session, project_id, alive, concerned)
     _label_agreed(session, project_id, alive, concerned, decided)
     session.expire_all()
@@ -264,3 +287,13 @@ def live_class(session: Session, class_id: int) -> int:
         found = session.get_one(LabelClass, found.merged_into)
     assert found.id is not None
     return found.id
+
+
+def decisions_on(session: Session, item_ids: Collection[int], *, stale: bool = False) -> dict[int, Annotation]:
+    """The experts' decisions on these items that stand, by item id: of two, the newer one.
+
+    With `stale` those too that count for nothing, because they are on a class that was split.
+    """
+    made = (col(Annotation.origin) == Origin.REVIEW) & standing() if stale else is_decision()
+    query = select(Annotation).where(col(Annotation.item_id).in_(item_ids), made).order_by(col(Annotation.seq))
+    return {decision.item_id: decision for decision in session.exec(query).all()}

@@ -4,10 +4,10 @@ import csv
 import uuid
 from pathlib import Path
 
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from labeling.annotation.adjudication import Decision, decide, make_gold
-from labeling.annotation.consensus import decision_on
+from labeling.annotation.consensus import decisions_on
 from labeling.classes import choices
 from labeling.db.engine import reading
 from labeling.db.schema import Item, Role
@@ -17,7 +17,8 @@ from labeling.workspace import Workspace
 
 COLUMNS = ("external_id", "class")
 MOST_ROWS = 100_000
-TOGETHER = 1000  # items that one query names, or one transaction decides on
+TOGETHER = 1000  # items that one query names
+GOLD_TOGETHER = 10_000  # items that one transaction makes gold
 
 
 def gold_from_file(workspace: Workspace, actor_id: int, project_id: int, path: Path) -> int:
@@ -35,19 +36,29 @@ def gold_from_file(workspace: Workspace, actor_id: int, project_id: int, path: P
     """
     with reading(workspace.engine) as session:
         require(session, actor_id, project_id, Role.EXPERT)
-        known = _resolved(session, project_id, _read(path), path.name)
-        standing = {item_id: decision_on(session, item_id) for item_id in known}
-        decided = {item_id: found.class_id for item_id, found in standing.items() if found is not None}
+        classes = {c.name: c.id for c in choices(session, project_id) if c.id is not None}
+    rows = _read(path)
+    ids: dict[str, int] = {}
+    decided: dict[int, int | None] = {}
+    for start in range(0, len(rows), TOGETHER):
+        names = [item for _, item, _ in rows[start : start + TOGETHER]]
+        some = select(Item.external_id, Item.id).where(Item.project_id == project_id, col(Item.external_id).in_(names))
+        with reading(workspace.engine) as session:
+            found = {name: item_id for name, item_id in session.exec(some).all() if item_id is not None}
+            decided |= {item_id: made.class_id for item_id, made in decisions_on(session, found.values()).items()}
+        ids |= found
+    known = _resolved(rows, ids, classes, path.name)
     new = [
         Decision(event_id=str(uuid.uuid4()), item_id=item_id, class_id=class_id)
         for item_id, class_id in known.items()
         if decided.get(item_id) != class_id
     ]
-    for start in range(0, len(new), TOGETHER):
-        for outcome in decide(workspace, actor_id, project_id, new[start : start + TOGETHER]):
-            if outcome.status == "refused":
-                raise Invalid(outcome.why)
-    make_gold(workspace, actor_id, project_id, list(known))
+    for outcome in decide(workspace, actor_id, project_id, new):
+        if outcome.status == "refused":  # the classes were changed while this went on
+            raise Invalid(f"{outcome.why.removesuffix('.')}, and run this again: what was decided until then stays.")
+    gold = list(known)
+    for start in range(0, len(gold), GOLD_TOGETHER):
+        make_gold(workspace, actor_id, project_id, gold[start : start + GOLD_TOGETHER])
     return len(known)
 
 
@@ -68,16 +79,10 @@ def _read(path: Path) -> list[tuple[int, str, str]]:
     return rows
 
 
-def _resolved(session: Session, project_id: int, rows: list[tuple[int, str, str]], name: str) -> dict[int, int]:
+def _resolved(
+    rows: list[tuple[int, str, str]], ids: dict[str, int], classes: dict[str, int], name: str
+) -> dict[int, int]:
     """The class of each item, both by id."""
-    names = [item for _, item, _ in rows]
-    ids: dict[str, int] = {}
-    for start in range(0, len(names), TOGETHER):
-        some = select(Item.external_id, Item.id).where(
-            Item.project_id == project_id, col(Item.external_id).in_(names[start : start + TOGETHER])
-        )
-        ids |= {external_id: item_id for external_id, item_id in session.exec(some).all() if item_id is not None}
-    classes = {c.name: c.id for c in choices(session, project_id)}
     resolved: dict[int, int] = {}
     for line, item, label_class in rows:
         item_id, class_id = ids.get(item), classes.get(label_class)

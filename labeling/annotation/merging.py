@@ -33,7 +33,7 @@ def merge_class(workspace: Workspace, actor_id: int, class_id: int, into: int) -
     Raises
     ------
     Invalid
-        If the two are one class, or the one was merged before, or the other one cannot be chosen.
+        If the two are one class, or the one was merged or split before, or the other one cannot be chosen.
     NotFound, NotAllowed
         If one of them is no class of a project that the acting user owns, or they are of two projects.
     """
@@ -82,6 +82,8 @@ def _check(session: Session, merged: LabelClass, target: LabelClass) -> None:
         raise Invalid(f"“{merged.name}” cannot be merged into itself; choose another class.")
     if merged.project_id != target.project_id:
         raise Invalid(f"“{target.name}” is a class of another project; choose one of the same project.")
+    if merged.split:
+        raise Invalid(f"“{merged.name}” was split, and its answers count for nothing; bring it back first.")
     if merged.merged_into is not None:
         into = session.get_one(LabelClass, merged.merged_into).name
         raise Invalid(f"“{merged.name}” was merged into “{into}” before; bring it back first.")

@@ -16,9 +16,29 @@ from sqlmodel import Session, col, exists, func, select, update
 
 from labeling.annotation.claims import Claim, as_claim, with_keywords
 from labeling.annotation.consensus import chose_split, is_open, places, standing
-from labeling.annotation.routing import RANDOM, Picked, as_ranked, gold_slots, hides_suggestion, sent_back, unseen_gold
+from labeling.annotation.routing import (
+    RANDOM,
+    Picked,
+    as_ranked,
+    gold_slots,
+    hides_suggestion,
+    is_unseen_gold,
+    sent_back,
+    unseen_gold,
+)
 from labeling.db.engine import reading, writing
-from labeling.db.schema import Annotation, Assignment, Item, Lease, ModelVersion, Project, QueueEntry, Ranking, Reason
+from labeling.db.schema import (
+    Annotation,
+    Assignment,
+    Item,
+    Lease,
+    ModelVersion,
+    Project,
+    QueueEntry,
+    Ranking,
+    Reason,
+    Role,
+)
 from labeling.errors import Invalid
 from labeling.projects import Settings, settings_of
 from labeling.users import require
@@ -166,9 +186,15 @@ def release(workspace: Workspace, actor_id: int, project_id: int, assignment_ids
 
 
 def upcoming(workspace: Workspace, actor_id: int, project_id: int, limit: int = 20) -> list[Queued]:
-    """The head of the live ranking, as far as it is still open."""
+    """The head of the live ranking, as far as it is still open.
+
+    Raises
+    ------
+    NotFound, NotAllowed
+        If the acting user is no expert of the project: what is claimed and not in the ranking is a gold item.
+    """
     with reading(workspace.engine) as session:
-        project = require(session, actor_id, project_id)
+        project = require(session, actor_id, project_id, Role.EXPERT)
         ranking = live_ranking(session, project_id)
         if ranking is None or ranking.id is None:
             return []
@@ -196,9 +222,21 @@ def upcoming(workspace: Workspace, actor_id: int, project_id: int, limit: int = 
 
 
 def remaining(session: Session, actor_id: int, project: Project, now: float, *, at_most: int | None = None) -> int:
-    """How many items could be leased to this person now; counting ends at `at_most`, which keeps it cheap."""
-    counted = select(Item.id).where(*eligible(actor_id, project, now)).limit(at_most).subquery()
-    return session.exec(select(func.count()).select_from(counted)).one()
+    """How many items could be leased to this person now; counting ends at `at_most`, which keeps it cheap.
+
+    Gold items that the person has yet to be asked are among them, as long as there are others: a number that stayed as
+    it was would tell which ones they are.
+    """
+
+    def count(*conditions: ColumnElement[bool]) -> int:
+        counted = select(Item.id).where(*conditions).limit(at_most).subquery()
+        return session.exec(select(func.count()).select_from(counted)).one()
+
+    left = count(*eligible(actor_id, project, now))
+    if not left or (at_most is not None and left >= at_most) or settings_of(project).gold_share == 0:
+        return left
+    left += count(*is_unseen_gold(actor_id, project, now))
+    return left if at_most is None else min(left, at_most)
 
 
 def count_remaining(workspace: Workspace, actor_id: int, project_id: int, *, at_most: int | None = None) -> int:
@@ -226,7 +264,7 @@ def has_room(session: Session, assignment: Assignment, settings: Settings, now: 
         )
     )
     item = session.get_one(Item, assignment.item_id)
-    return item.answers + session.exec(others).one() < places(item, settings)
+    return item.answers + session.exec(others).one() < places(item.wanted, settings)
 
 
 def _may_return(session: Session, lapsed: Assignment, settings: Settings, now: float) -> bool:

@@ -1,16 +1,15 @@
-"""What waits for an expert, in the order of what a decision would change, and all that speaks for and against it."""
+"""What waits for an expert, with all that speaks for and against it; `review_order` says in which order."""
 
-from collections import defaultdict
 from collections.abc import Sequence
-from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import Any
 
 import sqlalchemy as sa
 from pydantic import BaseModel
-from sqlmodel import Session, col, func, or_, select
+from sqlmodel import Session, col, select
 
-from labeling.annotation.consensus import is_decision, is_opinion, live_class, places, standing
-from labeling.annotation.threads import Said, names_in_review, thread
+from labeling.annotation.consensus import chose_split, standing
+from labeling.annotation.review_order import Cause, Entry, decided_items, order
+from labeling.annotation.threads import Said, active_members, names_in_review, thread
 from labeling.classes import classes_of, stands_for
 from labeling.db.engine import reading
 from labeling.db.schema import (
@@ -30,31 +29,11 @@ from labeling.db.schema import (
     Verdict,
 )
 from labeling.errors import Invalid, NotFound
-from labeling.projects import Settings, settings_of
+from labeling.projects import settings_of
 from labeling.users import require
 from labeling.workspace import Workspace
 
 MOST = 100  # items at a time
-LIKELY_WRONG = 0.5  # from this probability on that a label is wrong, an expert is to look at it
-LOOKED_UP = 1000  # items that one query names
-
-
-class Cause(StrEnum):
-    """Why an item waits for an expert."""
-
-    DISAGREEMENT = "disagreement"
-    UNSURE = "unsure"
-    FLAGGED = "flagged"
-    LIKELY_ERROR = "likely_error"
-
-
-class Entry(NamedTuple):
-    """One place of the review queue."""
-
-    item_id: int
-    score: float  # the probability that a decision changes the item's label, as far as it is known
-    causes: tuple[Cause, ...]
-    why: str
 
 
 class Opinion(BaseModel):
@@ -67,7 +46,7 @@ class Opinion(BaseModel):
     class_id: int | None
     note: str
     flagged: bool
-    counts: bool  # False where the person's answers were set aside
+    counts: bool  # False where the person's answers were set aside, or the class was split since
     reliability: float | None  # how often this person's answers are the label
     suggestion_class_id: int | None  # what the person was shown
     seconds: float | None
@@ -183,7 +162,7 @@ def read_review(
         away = set(_sent_back(session, project_id))
         ordered = order(session, project)
         waiting = [entry for entry in ordered if entry.item_id not in away]
-        settled = _decided(session, project_id)
+        settled = decided_items(session, project_id)
         counts = {one: sum(one in entry.causes for entry in waiting) for one in Cause}
         if decided:
             chosen = settled
@@ -215,103 +194,16 @@ def read_item(workspace: Workspace, actor_id: int, project_id: int, item_id: int
         return _items(session, actor_id, project, found or [Entry(item_id, 0.0, (), "")])[0]
 
 
-def order(session: Session, project: Project) -> list[Entry]:
-    """Everything that waits for an expert, in the caller's transaction: what a decision changes most likely first."""
-    assert project.id is not None
-    settings = settings_of(project)
-    causes: dict[int, list[Cause]] = defaultdict(list)
-    scores: dict[int, float] = {}
-    whys: dict[int, str] = {}
-
-    for item_id, share, why in _disagreements(session, project.id, settings):
-        causes[item_id].append(Cause.DISAGREEMENT)
-        scores[item_id], whys[item_id] = 1 - share, why
-    for cause, condition, why in (
-        (Cause.UNSURE, col(Annotation.verdict) == Verdict.UNSURE, "somebody was unsure"),
-        (Cause.FLAGGED, col(Annotation.flagged).is_(True), "flagged for a second look"),
-    ):
-        said = select(Annotation.item_id).where(Annotation.project_id == project.id, condition, standing()).distinct()
-        for item_id in session.exec(said.where(Annotation.origin != Origin.REVIEW)).all():
-            causes[item_id].append(cause)
-            scores[item_id] = max(scores.get(item_id, 0.0), LIKELY_WRONG)
-            whys.setdefault(item_id, why)
-    for doubt in session.exec(select(Doubt).where(Doubt.project_id == project.id)).all():
-        if doubt.score > LIKELY_WRONG:
-            causes[doubt.item_id].append(Cause.LIKELY_ERROR)
-            whys.setdefault(doubt.item_id, doubt.why)
-        if doubt.item_id in causes:
-            scores[doubt.item_id] = doubt.score
-    settled = {entry.item_id for entry in _decided(session, project.id)}
-    entries = [
-        Entry(item_id, scores[item_id], tuple(why), whys[item_id])
-        for item_id, why in causes.items()
-        if item_id not in settled
-    ]
-    return sorted(entries, key=lambda entry: (-entry.score, entry.item_id))
-
-
-def _disagreements(session: Session, project_id: int, settings: Settings) -> list[tuple[int, float, str]]:
-    """Items whose answers differ and leave their label less sure than the project wants, when nobody is left to ask:
-    the item, the share of the most frequent answer, and the votes in words.
-    """
-    classes = classes_of(session, project_id)
-    living, names = stands_for(classes), {c.id: c.name for c in classes}
-    several = select(Item.id).where(Item.project_id == project_id, Item.answers >= 2)
-    given = (
-        select(Annotation.item_id, Annotation.class_id, func.count())
-        .where(Annotation.project_id == project_id, col(Annotation.item_id).in_(several), is_opinion())
-        .group_by(col(Annotation.item_id), col(Annotation.class_id))
-    )
-    votes: dict[int, dict[int, int]] = defaultdict(lambda: defaultdict(int))
-    for item_id, class_id, count in session.exec(given).all():
-        if class_id is not None:
-            votes[item_id][living.get(class_id, class_id)] += count
-    split = {item_id: counted for item_id, counted in votes.items() if len(counted) > 1}
-    items, labels = _by_id(session, Item, split), _by_id(session, Label, split)
-    people = _active_people(session, project_id)
-    found = []
-    for item_id, counted in split.items():
-        first, second, *_ = sorted(counted.values(), reverse=True)
-        label, answers = labels.get(item_id), sum(counted.values())
-        sure = label is not None and first > second and label.confidence >= settings.certainty
-        if sure or answers < min(places(items[item_id], settings), people):
-            continue
-        told = sorted(counted.items(), key=lambda pair: -pair[1])
-        why = ", ".join(f"{count} {'says' if count == 1 else 'say'} “{names[class_id]}”" for class_id, count in told)
-        found.append((item_id, first / answers, why))
-    return found
-
-
-def _by_id(session: Session, table: Any, wanted: Any) -> dict[int, Any]:
-    """Rows of a table by their key, of so many items."""
-    ids, found = list(wanted), {}
+def _by_id(session: Session, table: Any, ids: Sequence[int]) -> dict[int, Any]:
+    """The rows of a page's items, by their key."""
     (key,) = sa.inspect(table).primary_key
-    for start in range(0, len(ids), LOOKED_UP):
-        for row in session.exec(select(table).where(key.in_(ids[start : start + LOOKED_UP]))).all():
-            found[getattr(row, key.name)] = row
-    return found
-
-
-def _active_people(session: Session, project_id: int) -> int:
-    """How many people can be asked: annotators, and who else has answered, without those who were set aside."""
-    answered = select(Annotation.user_id).where(Annotation.project_id == project_id).distinct()
-    asked = or_(col(Membership.role) == Role.ANNOTATOR, col(Membership.user_id).in_(answered))
-    here = (col(Membership.project_id) == project_id) & col(Membership.removed).is_(None)
-    counted = select(func.count()).select_from(Membership)
-    return session.exec(counted.where(here, asked, col(Membership.set_aside).is_(None))).one()
-
-
-def _decided(session: Session, project_id: int) -> list[Entry]:
-    """What experts have decided on, the newest first."""
-    decisions = select(Annotation.item_id).where(Annotation.project_id == project_id, is_decision())
-    newest = session.exec(decisions.order_by(col(Annotation.seq).desc())).all()
-    return [Entry(item_id, 0.0, (), "") for item_id in dict.fromkeys(newest)]
+    return {getattr(row, key.name): row for row in session.exec(select(table).where(key.in_(ids))).all()}
 
 
 def _sent_back(session: Session, project_id: int) -> Sequence[int]:
     """The items that somebody is to answer anew."""
     open_ones = select(Comment.item_id).where(Comment.project_id == project_id, col(Comment.done).is_(None))
-    return session.exec(open_ones.where(col(Comment.returned_to).is_not(None)).distinct()).all()
+    return session.exec(open_ones.where(col(Comment.returned_to).in_(active_members(project_id))).distinct()).all()
 
 
 def _items(session: Session, actor_id: int, project: Project, page: Sequence[Entry]) -> list[ReviewItem]:
@@ -322,16 +214,19 @@ def _items(session: Session, actor_id: int, project: Project, page: Sequence[Ent
     names, blind = names_in_review(session, actor_id, project.id), settings_of(project).blind
     opinions: dict[int, list[Opinion]] = {item_id: [] for item_id in ids}
     decisions: dict[int, Decision] = {}
-    of_page = select(Annotation, Assignment.suggestion_shown).outerjoin(
+    living = stands_for(classes_of(session, project.id))
+    of_page = select(Annotation, Assignment.suggestion_shown, chose_split()).outerjoin(
         Assignment, col(Assignment.id) == Annotation.assignment_id
     )
     aside, reliable = _people(session, project.id)
-    for given, shown in session.exec(
+    for given, shown, split in session.exec(
         of_page.where(col(Annotation.item_id).in_(ids), standing()).order_by(col(Annotation.seq))
     ).all():
-        class_id = None if given.class_id is None else live_class(session, given.class_id)
+        class_id = None if given.class_id is None else living.get(given.class_id, given.class_id)
         person = names.get(given.user_id, "")
         if given.origin is Origin.REVIEW:
+            if split:  # it stands for nothing any more
+                continue
             decisions[given.item_id] = Decision(
                 event_id=given.id, person=person, mine=given.user_id == actor_id, class_id=class_id, note=given.note,
                 created=given.created,
@@ -340,8 +235,8 @@ def _items(session: Session, actor_id: int, project: Project, page: Sequence[Ent
         opinions[given.item_id].append(
             Opinion(
                 event_id=given.id, user_id=None if blind else given.user_id, person=person, verdict=given.verdict,
-                class_id=class_id, note=given.note, flagged=given.flagged, counts=given.user_id not in aside,
-                reliability=reliable.get(given.user_id),
+                class_id=class_id, note=given.note, flagged=given.flagged,
+                counts=given.user_id not in aside and not split, reliability=reliable.get(given.user_id),
                 suggestion_class_id=given.suggestion_class_id if shown else None, seconds=given.seconds,
                 created=given.created, origin=given.origin,
             )

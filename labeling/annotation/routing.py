@@ -6,6 +6,7 @@ import hashlib
 import random
 from typing import Any
 
+from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, exists, select
 
 from labeling.annotation.consensus import standing
@@ -63,23 +64,29 @@ def unseen_gold(session: Session, actor_id: int, project: Project, now: float, c
     """
     if count < 1:
         return []
-    answered = exists().where(col(Annotation.item_id) == Item.id, col(Annotation.user_id) == actor_id, standing())
-    gold = select(Item).where(Item.project_id == project.id, col(Item.gold).is_(True), ~answered)
-    items = session.exec(gold.where(~_holds(actor_id, now))).all()
-    chosen = sorted(items, key=lambda item: draw("gold", actor_id, item))[:count]
+    items = session.exec(select(Item).where(*is_unseen_gold(actor_id, project, now))).all()
+    if not items:
+        return []
     newest = select(Ranking).where(Ranking.project_id == project.id).order_by(col(Ranking.id).desc()).limit(1)
     ranking = session.exec(newest).first()
     entries: dict[int, QueueEntry] = {}
     if ranking is not None:
-        of = col(QueueEntry.item_id).in_([item.id for item in chosen])
-        found = session.exec(select(QueueEntry).where(QueueEntry.ranking_id == ranking.id, of)).all()
-        entries = {entry.item_id: entry for entry in found}
+        gold = select(QueueEntry).where(QueueEntry.ranking_id == ranking.id, QueueEntry.reason == Reason.GOLD)
+        entries = {entry.item_id: entry for entry in session.exec(gold).all()}
+    # Of many gold items a ranking holds some; another would come without a suggestion, and be known by that.
+    chosen = sorted(items, key=lambda item: (item.id not in entries, draw("gold", actor_id, item)))[:count]
     picked: list[Picked] = []
     for item in chosen:
         entry = entries.get(item.id or 0)
         how = as_ranked(entry, ranking) if entry is not None and ranking is not None else {"why": "not ranked yet"}
         picked.append((item, {**how, "reason": Reason.GOLD}))
     return picked
+
+
+def is_unseen_gold(actor_id: int, project: Project, now: float) -> list[ColumnElement[bool]]:
+    """The conditions under which an `Item` is a gold one that this person has neither answered nor holds."""
+    answered = exists().where(col(Annotation.item_id) == Item.id, col(Annotation.user_id) == actor_id, standing())
+    return [col(Item.project_id) == project.id, col(Item.gold).is_(True), ~answered, ~_holds(actor_id, now)]
 
 
 def hides_suggestion(settings: Settings, actor_id: int, item: Item) -> bool:

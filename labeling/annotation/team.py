@@ -8,6 +8,7 @@ from sqlmodel import Session, col, func, select
 from labeling import jobs
 from labeling.accounts import release_leases
 from labeling.annotation.consensus import settle_person
+from labeling.annotation.threads import close_returned
 from labeling.db.engine import reading, writing
 from labeling.db.schema import Annotation, Event, JobKind, Membership, Role, User, Verdict
 from labeling.errors import Invalid, NotFound
@@ -107,7 +108,8 @@ def change_role(workspace: Workspace, actor_id: int, project_id: int, user_id: i
 
 
 def remove_member(workspace: Workspace, actor_id: int, project_id: int, user_id: int) -> None:
-    """Take a person out of a project, from this moment on. Their answers stay as they are; what they held goes back.
+    """Take a person out of a project, from this moment on. Their answers stay as they are; what they held goes back,
+    and what was sent back to them waits for an expert again.
 
     Raises
     ------
@@ -121,6 +123,7 @@ def remove_member(workspace: Workspace, actor_id: int, project_id: int, user_id:
         _one_stays(session, project_id, user_id)
         member.removed = time.time()
         release_leases(session, user_id, project_id)
+        close_returned(session, user_id, project_id)
         _note(session, actor_id, project_id, "member removed", user=user_id)
 
 

@@ -5,9 +5,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, Field
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session, col, func, select, update
 
-from labeling.annotation.adjudication import item_of
 from labeling.annotation.answers import EventId
 from labeling.annotation.consensus import standing
 from labeling.db.engine import reading, writing
@@ -54,7 +53,8 @@ def remark(
     Raises
     ------
     Invalid
-        If a remark is empty or too long, or names an answer that does not stand or is none to this item.
+        If a remark is empty or too long, or names an answer that does not stand or is none to this item, or is of
+        somebody who cannot be asked any more.
     NotFound, NotAllowed
         If an item is none of the project's, or an annotator's who has not answered it; or if an annotator sends one
         back.
@@ -118,6 +118,14 @@ def names_in_review(session: Session, actor_id: int, project_id: int) -> dict[in
     }
 
 
+def names_seen(session: Session, actor_id: int, project_id: int) -> dict[int, str]:
+    """The names of people by id; where a project is reviewed blind, only its owners see whose answers are whose."""
+    member = session.get(Membership, (project_id, actor_id))
+    if member is None or member.role is not Role.OWNER:
+        return names_in_review(session, actor_id, project_id)
+    return {user_id: name for user_id, name in session.exec(select(User.id, User.name)).all() if user_id is not None}
+
+
 def may_discuss(session: Session, actor_id: int, project_id: int, item_id: int) -> Item:
     """The item, if the acting user may read and write its thread: experts may, and whoever has answered it.
 
@@ -126,12 +134,34 @@ def may_discuss(session: Session, actor_id: int, project_id: int, item_id: int) 
     NotFound
         Otherwise: a stranger learns nothing from the difference.
     """
-    item = item_of(session, project_id, item_id)
-    member = session.get(Membership, (project_id, actor_id))
+    item, member = session.get(Item, item_id), session.get(Membership, (project_id, actor_id))
     own = select(Annotation.id).where(Annotation.item_id == item_id, Annotation.user_id == actor_id)
-    if member is None or (member.role is Role.ANNOTATOR and session.exec(own.limit(1)).first() is None):
+    if item is None or item.project_id != project_id or member is None:
+        raise NotFound(f"There is no item {item_id} in this project.")
+    if member.role is Role.ANNOTATOR and session.exec(own.limit(1)).first() is None:
         raise NotFound(f"There is no item {item_id} in this project that you have answered.")
     return item
+
+
+def active_members(project_id: int) -> Any:
+    """The ids of a project's people whose answers count and who can be asked, to select from or to compare with.
+
+    Those who were removed, set aside, or shut out of the workspace are none: what was sent back to them waits for an
+    expert again.
+    """
+    here = (col(Membership.project_id) == project_id) & col(Membership.removed).is_(None)
+    counted = select(Membership.user_id).join(User, col(User.id) == Membership.user_id)
+    return counted.where(here, col(Membership.set_aside).is_(None), col(User.disabled).is_(None))
+
+
+def close_returned(session: Session, user_id: int, project_id: int | None = None) -> None:
+    """Ask a user for nothing any more that was sent back to them, in the caller's transaction: in one project, or
+    everywhere.
+    """
+    waiting = (col(Comment.returned_to) == user_id) & col(Comment.done).is_(None)
+    if project_id is not None:
+        waiting &= col(Comment.project_id) == project_id
+    session.exec(update(Comment).where(waiting).values(done=time.time()))
 
 
 def as_said(comment: Comment, actor_id: int, names: dict[int, str]) -> Said:
@@ -163,6 +193,11 @@ def _remark(session: Session, actor_id: int, project_id: int, one: Remark, text:
         if not set(one.return_to) <= gave.keys():
             raise Invalid("One of these answers was given anew meanwhile, or by nobody; look at the item again.")
         wanted = [*dict.fromkeys(gave[event_id] for event_id in one.return_to)]
+        gone = set(wanted) - set(session.exec(active_members(project_id)).all())
+        if gone:
+            names = names_in_review(session, actor_id, project_id)
+            who = ", ".join(sorted(names.get(user_id or 0, "") for user_id in gone))
+            raise Invalid(f"{who} cannot be asked any more; send the item back to others, or decide on it.")
     base: dict[str, Any] = {
         "project_id": project_id, "item_id": one.item_id, "user_id": actor_id, "text": text, "created": now,
     }  # fmt: skip

@@ -3,7 +3,8 @@
 Which method is best was measured on CIFAR-10H with 12 simulated people, two of them careless (`tests/benchmarks/
 bench_people.py consensus` and `few`, results beside it). Dawid-Skene with difficulty (`difficulty`) is above majority
 vote at any overlap, from 20 items on; with few people who are all careful it is level, 0.3 points below at worst. Its
-confidence is nearest to how often it is right, so it is chosen as soon as a few answers can be compared. A model's
+confidence is nearest to how often it is right, so it is chosen as soon as a few answers of three people or more can be
+compared: two people who disagree do not show which of them is careless. A model's
 predictions are further evidence of what an item is, never of who is reliable: people are judged by people alone. That
 is above CROWDLAB, whose score is a ranking and not a probability; CROWDLAB and plain Dawid-Skene can be asked for by
 name.
@@ -19,8 +20,10 @@ from labeling.annotation.dawid_skene import UNKNOWN, DawidSkene, dawid_skene, lo
 from labeling.annotation.difficulty import ERRORS, Difficulty, difficulty
 from labeling.annotation.opinions import Opinions
 
-COMPARED = 10  # items with an answer and a second one or a known class: enough to tell people apart
-TABLE = 10_000_000  # numbers in a table of people by states by classes; beyond that there is room for majority only
+COMPARED = 10  # items with an answer and a second one or a known class: enough to tell people apart ...
+MEET = 3  # ... where so many people have answered such, or so many items are known
+TABLE = 10_000_000  # numbers in a table of people by states by classes; beyond that there is room for majority only ...
+ITEMS_TABLE = 6  # ... and so many times as many in one of items by states
 ACCURACY, ACCURACY_COUNT = 0.9, 20.0  # how often people are right before anything is known, and how many pairs for that
 SHRINKAGE = 10.0  # answers to each class that everybody's confusion counts for in a person's own
 CONFUSION_COUNT = 1.0  # answers that are added to each row of a table of what was counted
@@ -91,8 +94,8 @@ def weigh(
     known : (n_items,) int, optional
         The class of items that an expert settled, -1 of all others.
     method : {MAJORITY, DAWID_SKENE, DIFFICULTY, CROWDLAB}, optional
-        None chooses: majority while fewer than 10 items can be compared or where there are too many people and classes
-        for the tables of the others, otherwise Dawid-Skene with difficulty.
+        None chooses: majority while fewer than 10 items of three people can be compared (or of one with what is known)
+        or where the tables of the others would be too large, otherwise Dawid-Skene with difficulty.
 
     Raises
     ------
@@ -165,13 +168,17 @@ def evidence(
 
 def _choose(opinions: Opinions, known: NDArray[np.int64]) -> Method:
     votes = np.bincount(opinions.items, minlength=opinions.n_items)
-    compared = int(((votes > 0) & (votes + (known != UNKNOWN) >= 2)).sum())
-    return Method.DIFFICULTY if compared >= COMPARED and _fits(opinions) else Method.MAJORITY
+    checked = (votes > 0) & (known != UNKNOWN)
+    compared = checked | (votes >= 2)
+    people = np.unique(opinions.people[compared[opinions.items]])
+    enough = compared.sum() >= COMPARED and (len(people) >= MEET or checked.sum() >= COMPARED)
+    return Method.DIFFICULTY if enough and _fits(opinions) else Method.MAJORITY
 
 
 def _fits(opinions: Opinions) -> bool:
-    """Whether there is room for a table of all people, degrees of difficulty, classes and answers."""
-    return len(ERRORS) * opinions.n_people * opinions.n_classes**2 <= TABLE
+    """Whether there is room for tables of all people and all items, with degrees of difficulty and classes."""
+    people, items = opinions.n_people * opinions.n_classes**2, opinions.n_items * opinions.n_classes
+    return len(ERRORS) * max(people, items / ITEMS_TABLE) <= TABLE
 
 
 def _middling(found: Difficulty) -> NDArray[np.float64]:

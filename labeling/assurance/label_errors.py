@@ -37,7 +37,8 @@ MAIN, WEIGHT = 0.8, 4.0  # of an ambiguous item: mean share of the main class, a
 SEEN = 0.5  # of the confusion of an ambiguous item: how much the prediction for it says, beside all items
 FLOOR = 1e-6  # of a predicted probability
 TOLERANCE, ROUNDS, STEPS = 2e-3, 60, 4  # of the rates: the change at which their estimation ends
-FITTED = 6000  # items at most that the rates are estimated from
+FITTED = 6000  # items at most that the rates are estimated from ...
+FITTED_CLASSES = 120_000  # ... times classes, but for a few hundred items
 BLOCK = 2_000_000  # numbers at most in an array, about
 
 # Priors as (mean, number of observations they count for).
@@ -112,9 +113,9 @@ def find_label_errors(
     if n and (given.min() < -1 or given.max() >= k):
         raise ValueError(f"A given label is a class from 0 to {k - 1}, or -1 for none.")
     sources = _Sources.of(given, opinions, predictions, independent)
-    rows = np.arange(n)
-    if n > FITTED:
-        rows = np.sort(np.random.default_rng(seed).choice(n, FITTED, replace=False))
+    rows, fitted = np.arange(n), min(FITTED, max(300, FITTED_CLASSES // max(k, 1)))
+    if n > fitted:
+        rows = np.sort(np.random.default_rng(seed).choice(n, fitted, replace=False))
     rates = _estimate(sources.of_items(rows), opinions.n_people)
     score, better = np.zeros(n), np.zeros(n, dtype=np.int64)
     step = max(BLOCK // (4 * k), 1)

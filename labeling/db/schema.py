@@ -237,6 +237,7 @@ class Item(SQLModel, table=True):
         # Of few items: more would make a large import slow.
         Index("ix_item_wanted", "project_id", sqlite_where=_WANTED, postgresql_where=_WANTED),
         Index("ix_item_gold", "project_id", sqlite_where=text("gold = 1"), postgresql_where=text("gold")),
+        Index("ix_item_disputed", "project_id", sqlite_where=text("disputed = 1"), postgresql_where=text("disputed")),
     )
 
     id: int | None = Field(default=None, primary_key=True)
@@ -250,6 +251,9 @@ class Item(SQLModel, table=True):
     row: int  # of the feature matrix
     answers: int = 0  # standing annotations that label it and count; derived
     wanted: int | None = None  # how many there should be, where that is not the project's overlap; derived
+    disputed: bool = Field(
+        default=False, sa_column_kwargs={"server_default": false()}
+    )  # answers name several classes, some perhaps merged since; derived
     gold: bool = Field(default=False, sa_column_kwargs={"server_default": false()})  # asked again, to check people
     import_job_id: int | None = Field(default=None, foreign_key="job.id")
     known_class_id: int | None = Field(
@@ -286,12 +290,24 @@ class Assignment(SQLModel, table=True):
     created: float = Field(default_factory=time.time)
 
 
+_UNSURE, _DECISION = text("verdict = 'unsure'"), text("origin = 'review'")
+
+
 class Annotation(SQLModel, table=True):
     """One person's answer. Rows are only ever added, so the answers as they stood at any moment are
     those with `seq` up to that moment's that no row up to that moment supersedes.
     """
 
-    __table_args__ = (UniqueConstraint("id"), Index("ix_annotation_item_user", "item_id", "user_id"))
+    __table_args__ = (
+        UniqueConstraint("id"),
+        Index("ix_annotation_item_user", "item_id", "user_id"),
+        # What waits for an expert, or was decided by one: of few answers.
+        Index("ix_annotation_unsure", "project_id", sqlite_where=_UNSURE, postgresql_where=_UNSURE),
+        Index(
+            "ix_annotation_flagged", "project_id", sqlite_where=text("flagged = 1"), postgresql_where=text("flagged")
+        ),
+        Index("ix_annotation_decision", "project_id", sqlite_where=_DECISION, postgresql_where=_DECISION),
+    )
 
     seq: int | None = Field(default=None, primary_key=True)
     id: str = Field(max_length=64)  # the client's event id
@@ -335,6 +351,8 @@ class Doubt(SQLModel, table=True):
     score: float  # the probability that the label is wrong
     class_id: int | None = Field(default=None, foreign_key="labelclass.id")  # what it would be instead
     why: str = ""
+    worth: float = 0.0  # of another opinion, where one is wanted: labels that it is expected to put right
+    stuck: bool = False  # whether it has all the answers that it may have, and is still not sure
 
 
 class Reliability(SQLModel, table=True):

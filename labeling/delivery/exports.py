@@ -240,7 +240,7 @@ def _open(
         rule = wanted.check()
         _check_pool(session, project_id, wanted, rule)
         moment = Moment.of(session, project) if at is None else Moment.named(session, project, at)
-        lookup = Lookup.read(session, project_id)
+        lookup = Lookup.read(session, actor_id, project_id)
         if wanted.contents == "answers":
             return project.name, AnswerRows(workspace, project_id, moment, lookup)
         unlabeled: Unlabeled = next((known for known in UNLABELED if known == wanted.unlabeled), "keep")

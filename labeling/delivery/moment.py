@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, Select, String, type_coerce
 from sqlmodel import Session, col, func, select
 
 from labeling.annotation.consensus import agreed, is_decision, standing
+from labeling.annotation.threads import names_seen
 from labeling.db.engine import reading
 from labeling.db.schema import (
     Annotation,
@@ -26,7 +27,6 @@ from labeling.db.schema import (
     Origin,
     Project,
     Source,
-    User,
     Verdict,
 )
 from labeling.errors import Invalid
@@ -131,15 +131,15 @@ class Lookup:
 
     classes: dict[int | None, str]
     live: dict[int, int]  # what each class stands for today, through any merges
-    users: dict[int, str]
+    users: dict[int, str]  # as whoever exports may know them
     versions: dict[int, int]
     ignored: set[int]  # people whose answers were set aside
     split: set[int]  # classes whose answers count for nothing
     _known: dict[_Votes, Settled] = field(default_factory=dict)  # what came of each set of votes
 
     @classmethod
-    def read(cls, session: Session, project_id: int) -> Self:
-        """The names of a project."""
+    def read(cls, session: Session, actor_id: int, project_id: int) -> Self:
+        """The names of a project, as the acting user may know them."""
         listed = select(LabelClass.id, LabelClass.name, LabelClass.merged_into, LabelClass.split)
         found = session.exec(listed.where(LabelClass.project_id == project_id)).all()
         merged = {class_id: into for class_id, _, into, _ in found if into is not None}
@@ -154,7 +154,7 @@ class Lookup:
         return cls(
             classes={class_id: name for class_id, name, *_ in found if class_id is not None},
             live={class_id: stands_for(class_id) for class_id, *_ in found if class_id is not None},
-            users={n: name for n, name in session.exec(select(User.id, User.name)).all() if n is not None},
+            users=names_seen(session, actor_id, project_id),
             versions={n: number for n, number in session.exec(versions).all() if n is not None},
             ignored=set(session.exec(aside).all()),
             split={class_id for class_id, *_, split in found if split and class_id is not None},

@@ -18,8 +18,10 @@ from sqlalchemy import bindparam
 from sqlmodel import Session, col, func, select, update
 
 from labeling import jobs
+from labeling.annotation.consensus import labels_seen
+from labeling.classes import classes_of
 from labeling.db.engine import reading, writing
-from labeling.db.schema import Event, Item, JobKind, Label, LabelClass, Role
+from labeling.db.schema import Event, Item, JobKind, Role
 from labeling.intake.fingerprints import (
     TOO_PLAIN,
     alike_images,
@@ -154,33 +156,32 @@ def read_near_duplicates(
                                     .select_from(groups)).one()  # fmt: skip
         largest = select(groups.c.near_id, groups.c.size).order_by(groups.c.size.desc(), groups.c.near_id)
         shown = [
-            Group(items=size, members=_members(session, first, members))
+            Group(items=size, members=_members(session, actor_id, project_id, first, members))
             for first, size in session.exec(largest.offset(offset).limit(limit)).all()
         ]
         seen = select(func.count()).where(Item.project_id == project_id, col(Item.id) <= _through(session, project_id))
         return NearDuplicates(items=total, groups=count, looked_at=session.exec(seen).one(), shown=shown)
 
 
-def _members(session: Session, first: int, most: int) -> list[Member]:
-    shown = (Item.id, Item.external_id, Item.text, Item.media, LabelClass.name)
-    found = (
-        select(*shown)  # type: ignore[call-overload]
-        .join(Label, col(Label.item_id) == Item.id, isouter=True)
-        .join(LabelClass, col(LabelClass.id) == Label.class_id, isouter=True)
-        .where(Item.near_id == first)
-        .order_by(col(Item.id))
-        .limit(most)
-    )
+def _members(session: Session, actor_id: int, project_id: int, first: int, most: int) -> list[Member]:
+    found = session.exec(select(Item).where(Item.near_id == first).order_by(col(Item.id)).limit(most)).all()
+    labels = labels_seen(session, actor_id, project_id, [item.id for item in found if item.id is not None])
+    names = {c.id: c.name for c in classes_of(session, project_id)}
     return [
         Member(
-            item_id=item_id,
-            external_id=name,
-            text=None if text is None else text if len(text) <= SHOWN else text[: SHOWN - 1] + "…",
-            media_url=f"/api/v1/items/{item_id}/media" if media else None,
-            label=label,
+            item_id=item.id,
+            external_id=item.external_id,
+            text=_shown(item.text),
+            media_url=f"/api/v1/items/{item.id}/media" if item.media else None,
+            label=names.get(labels.get(item.id)),
         )
-        for item_id, name, text, media, label in session.exec(found).all()
+        for item in found
+        if item.id is not None
     ]
+
+
+def _shown(text: str | None) -> str | None:
+    return text if text is None or len(text) <= SHOWN else text[: SHOWN - 1] + "…"
 
 
 def _through(session: Session, project_id: int) -> int:

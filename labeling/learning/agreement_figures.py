@@ -15,9 +15,10 @@ from labeling.annotation.agreement import (
     pairwise,
 )
 from labeling.annotation.opinions import Opinions
+from labeling.annotation.threads import names_seen
 from labeling.db.engine import reading
 from labeling.db.schema import Role
-from labeling.learning.behind import names_seen, shared_answers
+from labeling.learning.behind import shared_answers
 from labeling.learning.history import catch_up, read_history
 from labeling.users import require
 from labeling.workspace import Workspace

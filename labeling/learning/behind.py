@@ -6,14 +6,15 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 from sqlmodel import Session, col, select
 
-from labeling.annotation.threads import names_in_review
+from labeling.annotation.consensus import labels_seen
+from labeling.annotation.threads import names_seen
 from labeling.db.engine import reading
-from labeling.db.schema import Annotation, Item, Label, Membership, Origin, Reason, Role, User, Verdict
+from labeling.db.schema import Annotation, Item, Label, Membership, Origin, Reason, Role, Verdict
 from labeling.db.values import Id
 from labeling.errors import Invalid
 from labeling.learning.history import NOBODY, History, read_history
 from labeling.learning.pace import IDLE_SECONDS
-from labeling.users import require
+from labeling.users import require, sees_everyone
 from labeling.workspace import Workspace
 
 MOST = 100  # items at a time
@@ -22,6 +23,10 @@ MOST = 100  # items at a time
 class _Figure(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
     seen_by: ClassVar[Role] = Role.ANNOTATOR  # and whoever may do more
+
+    def role_of(self, actor_id: int) -> Role:
+        """What the acting user has to be: an expert, for a figure of somebody else."""
+        return Role.EXPERT if getattr(self, "user_id", None) not in (None, actor_id) else self.seen_by
 
 
 class Met(_Figure):
@@ -242,7 +247,7 @@ def items_behind(
     if offset < 0 or not 1 <= limit <= MOST:
         raise Invalid(f"Ask for 1 to {MOST} items at a time, from the first or a later one on.")
     with reading(workspace.engine) as session:
-        require(session, actor_id, project_id, which.seen_by)
+        require(session, actor_id, project_id, which.role_of(actor_id))
         history = read_history(session, project_id)
         picked = which.pick(session, history)
         everything = picked["item"].nunique()
@@ -269,26 +274,12 @@ def shared_answers(session: Session, history: History) -> pd.DataFrame:
     return said[said.groupby("item")["user"].transform("size") > 1]
 
 
-def sees_everyone(session: Session, actor_id: int, project_id: int) -> bool:
-    """Whether a member may see what other people answered, one by one."""
-    member = session.get(Membership, (project_id, actor_id))
-    return member is not None and member.role is not Role.ANNOTATOR
-
-
-def names_seen(session: Session, actor_id: int, project_id: int) -> dict[int, str]:
-    """The names of people by id; where a project is reviewed blind, only its owners see whose answers are whose."""
-    member = session.get(Membership, (project_id, actor_id))
-    if member is None or member.role is not Role.OWNER:
-        return names_in_review(session, actor_id, project_id)
-    return {user_id: name for user_id, name in session.exec(select(User.id, User.name)).all() if user_id is not None}
-
-
 def _items(
     session: Session, history: History, page: list[int], answers: pd.DataFrame, actor_id: int
 ) -> list[BehindItem]:
     names, people = history.class_names, names_seen(session, actor_id, history.project_id)
     items = {item.id: item for item in session.exec(select(Item).where(col(Item.id).in_(page))).all()}
-    labels = dict(session.exec(select(Label.item_id, Label.class_id).where(col(Label.item_id).in_(page))).all())
+    labels = labels_seen(session, actor_id, history.project_id, page)
     query = select(Annotation).where(col(Annotation.seq).in_([int(seq) for seq in answers["seq"]]))
     stored = {annotation.seq: annotation for annotation in session.exec(query).all()}
     given: dict[int, list[GivenAnswer]] = {item: [] for item in page}

@@ -11,8 +11,10 @@ from sqlmodel import Session, col, select
 
 from labeling import jobs
 from labeling.annotation.claims import with_keywords
+from labeling.annotation.consensus import labels_seen
+from labeling.classes import classes_of
 from labeling.db.engine import reading, writing
-from labeling.db.schema import Item, Label, LabelClass
+from labeling.db.schema import Item
 from labeling.db.values import clean_text
 from labeling.errors import Invalid, NotFound
 from labeling.features.encoding import open_features
@@ -44,7 +46,7 @@ class FoundItem(BaseModel):
     id: int
     external_id: str
     score: float  # the cosine: 1 is the same direction
-    label: str | None  # the name of its class, if it has one
+    label: str | None  # the name of its class, if it has one that the acting user may know
 
 
 def find_items(
@@ -63,7 +65,7 @@ def find_items(
     Parameters
     ----------
     include_labeled
-        Whether those are wanted that have a label.
+        Whether those are wanted that have a label; of whoever only answers, those that they answered themselves.
     perform
         Performs the job that embeds the text; where None, a worker is waited for.
 
@@ -86,7 +88,7 @@ def find_items(
         looked, more = 0, count
         while len(wanted) < count and looked < len(order):
             rows = order[looked : looked + min(more, MOST_NAMED)].tolist()
-            wanted += _items_of(session, project_id, rows, found, include_labeled)
+            wanted += _items_of(session, actor_id, project_id, rows, found, include_labeled)
             looked, more = looked + len(rows), WIDER * more
     return wanted[:count]
 
@@ -221,19 +223,24 @@ def _check_worker(workspace: Workspace, job_id: int, waited: float) -> None:
 
 
 def _items_of(
-    session: Session, project_id: int, rows: list[int], found: NDArray[np.float32], include_labeled: bool
+    session: Session,
+    actor_id: int,
+    project_id: int,
+    rows: list[int],
+    found: NDArray[np.float32],
+    include_labeled: bool,
 ) -> list[FoundItem]:
     """The items in some rows, in their order."""
-    query = (
-        select(Item.row, Item.id, Item.external_id, LabelClass.name)
-        .join(Label, col(Label.item_id) == Item.id, isouter=True)
-        .join(LabelClass, col(LabelClass.id) == Label.class_id, isouter=True)
-        .where(Item.project_id == project_id, col(Item.row).in_(rows))
-    )
+    query = select(Item.row, Item.id, Item.external_id).where(Item.project_id == project_id, col(Item.row).in_(rows))
+    there = [(row, item_id, name) for row, item_id, name in session.exec(query).all() if item_id is not None]
+    labels = labels_seen(session, actor_id, project_id, [item_id for _, item_id, _ in there])
+    names = {c.id: c.name for c in classes_of(session, project_id)}
     items = {
-        row: FoundItem(id=item_id, external_id=name, score=round(float(found[row]), 6), label=label)
-        for row, item_id, name, label in session.exec(query).all()
-        if item_id is not None and (include_labeled or label is None)
+        row: FoundItem(
+            id=item_id, external_id=name, score=round(float(found[row]), 6), label=names.get(labels.get(item_id))
+        )
+        for row, item_id, name in there
+        if include_labeled or item_id not in labels
     }
     return [items[row] for row in rows if row in items]
 

@@ -2,7 +2,7 @@
 
 A model that has seen an item's label has little to say against it. So the labeled items are parted into folds, and each
 is judged by a head of the other folds. That takes as long as some fits, and is done again when the labels have grown by
-a tenth; labels that came since have no verdict until then.
+a tenth or so many have become others; labels that came since have no verdict until then.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 from labeling import jobs
 from labeling.features.encoding import open_features
 from labeling.learning.choice import GROWTH
-from labeling.learning.snapshot import take_snapshot
+from labeling.learning.snapshot import Snapshot, take_snapshot
 from labeling.learning.training import refitting
 from labeling.learning.versions import live_model
 from labeling.workspace import Workspace
@@ -34,8 +34,8 @@ class HeldOut:
 
     Attributes
     ----------
-    rows : (l,) int
-        Feature rows, ascending.
+    rows, targets : (l,) int
+        Feature rows, ascending, and the class indices of their labels.
     class_ids : list of int
         What the columns of `probabilities` stand for.
     probabilities : (l, k) float32
@@ -44,9 +44,10 @@ class HeldOut:
     """
 
     rows: NDArray[np.int64]
+    targets: NDArray[np.int64]
     class_ids: list[int]
     probabilities: NDArray[np.float32]
-    made_of: tuple[Any, ...]  # feature version, head, and labels at the time
+    made_of: tuple[Any, ...]  # feature version, head, and classes at the time
 
     def of_rows(self, rows: NDArray[np.int64], class_ids: list[int]) -> NDArray[np.float32]:
         """Probabilities (r, k) of rows for these classes; those of a row without a verdict are NaN."""
@@ -62,6 +63,12 @@ class HeldOut:
                 found[known, column] = self.probabilities[at[known], columns[class_id]]
         return found
 
+    def differs_by(self, snapshot: Snapshot) -> int:
+        """How many labels came, went or became another class since."""
+        _, mine, theirs = np.intersect1d(self.rows, snapshot.labeled, assume_unique=True, return_indices=True)
+        same = int((self.targets[mine] == snapshot.targets[theirs]).sum())
+        return max(len(self.rows), len(snapshot.labeled)) - same
+
 
 _kept: WeakKeyDictionary[Engine, dict[int, HeldOut]] = WeakKeyDictionary()
 
@@ -76,14 +83,14 @@ def held_out(workspace: Workspace, project_id: int) -> HeldOut | None:
     made_of = (matrix.version, snapshot.settings.head, tuple(snapshot.class_ids))
     kept = _kept.setdefault(workspace.engine, {})
     before = kept.get(project_id)
-    if before and before.made_of == made_of and abs(len(targets) - len(before.rows)) * GROWTH < len(before.rows):
+    if before and before.made_of == made_of and before.differs_by(snapshot) * GROWTH < len(before.rows):
         return before
     counts = np.bincount(targets, minlength=1)
     if len(targets) < FEWEST or np.count_nonzero(counts) < 2:
         return None
     with threadpool_limits(jobs.CORES):
         probabilities = _judge(workspace, matrix, snapshot, live)
-    kept[project_id] = HeldOut(snapshot.labeled, snapshot.class_ids, probabilities, made_of)
+    kept[project_id] = HeldOut(snapshot.labeled, targets, snapshot.class_ids, probabilities, made_of)
     return kept[project_id]
 
 

@@ -7,15 +7,15 @@ import pandas as pd
 from pydantic import BaseModel
 from sqlmodel import Session, col, func, select
 
+from labeling.annotation.threads import names_seen
 from labeling.db.engine import reading
 from labeling.db.schema import Label, Verdict
-from labeling.learning.behind import names_seen, sees_everyone
 from labeling.learning.history import History, read_history
 from labeling.learning.outlook import Outlook, read_outlook
 from labeling.learning.pace import Durations, Slot, durations, slots, work
 from labeling.learning.status import RECENT, Live, live_status
 from labeling.projects import settings_of
-from labeling.users import require
+from labeling.users import require, sees_everyone
 from labeling.workspace import Workspace
 from strategies import available_strategies
 

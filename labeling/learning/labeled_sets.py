@@ -12,7 +12,7 @@ from sqlmodel import col, func, select
 
 from labeling.classes import classes_of, is_choice, stands_for
 from labeling.db.engine import reading
-from labeling.db.schema import Item, Label
+from labeling.db.schema import Item, Label, Role
 from labeling.errors import Invalid
 from labeling.features.encoding import open_features
 from labeling.features.words import known_words
@@ -71,13 +71,15 @@ def of_project(workspace: Workspace, actor_id: int, project_id: int, oracle: Ora
 
     Raises
     ------
+    NotFound, NotAllowed
+        If the acting user is no expert of the project.
     Invalid
         If they are too few.
     """
     matrix = open_features(workspace, project_id)
     features = np.empty((0, 0)) if matrix is None else matrix.array()
     with reading(workspace.engine) as session:
-        project = require(session, actor_id, project_id)
+        project = require(session, actor_id, project_id, Role.EXPERT)
         name, settings = project.name, settings_of(project)
         classes = classes_of(session, project_id)
         described = [(c.name, c.prompts) for c in classes if is_choice(c)]

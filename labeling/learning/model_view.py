@@ -8,7 +8,8 @@ from numpy.typing import NDArray
 from sqlmodel import col, select
 
 from labeling.annotation import review
-from labeling.annotation.review import Belief, Cause, Neighbour, ReviewItem, ReviewQueue
+from labeling.annotation.review import Belief, Neighbour, ReviewItem, ReviewQueue
+from labeling.annotation.review_order import Cause
 from labeling.db.engine import reading
 from labeling.db.schema import Item, Label
 from labeling.errors import Invalid

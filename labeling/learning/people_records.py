@@ -5,15 +5,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
-from numpy.typing import NDArray
 from pydantic import BaseModel
 from sqlmodel import Session, col, delete, func, insert, select
 
 from labeling.annotation.opinions import Opinions
+from labeling.annotation.threads import names_seen
 from labeling.annotation.weighing import Weighed
 from labeling.assurance.carelessness import Carelessness, assess
-from labeling.assurance.suggestion_pull import measure_pull
 from labeling.db.engine import reading, writing
 from labeling.db.schema import (
     Event,
@@ -22,15 +20,14 @@ from labeling.db.schema import (
     JobKind,
     JobState,
     Membership,
-    Origin,
     Project,
     Reason,
     Reliability,
     Role,
     Verdict,
 )
-from labeling.learning.behind import names_seen
-from labeling.learning.history import NOBODY, History
+from labeling.learning.gathered import HIDDEN, Gathered, places_of
+from labeling.learning.pull_records import pull_of
 from labeling.projects import settings_of
 from labeling.users import require
 from labeling.workspace import Workspace
@@ -43,7 +40,7 @@ class Record(BaseModel):
     name: str
     answers: int
     accuracy: float  # how often an answer is the label, as all answers together have it
-    agreement: float | None  # how often it is what the label says, of items that others have answered too
+    agreement: float | None  # how often it is what most others say, of items on which these are not level
     seconds: float | None  # an item, the median
     flagged: bool
     set_aside: float | None
@@ -102,46 +99,18 @@ class People:
     report: dict[str, Any]
 
 
-def records_of(
-    history: History,
-    said: pd.DataFrame,
-    class_ids: list[int],
-    people: list[int],
-    opinions: Opinions,
-    weighed: Weighed,
-    decided: NDArray[np.int64],
-    item_ids: NDArray[np.int64],
-    golden: NDArray[np.bool_],
-    randomised: list[tuple[float, float]],
-) -> People:
-    """What is known of everybody who answered here.
-
-    Parameters
-    ----------
-    said
-        The answers of `opinions`, in the same order, as `History.answers` has them.
-    people
-        Whose answers those in `opinions` are: the id of a user; negative, of what a user imported.
-    decided : (n,) int
-        The class, as an index into `class_ids`, that an expert decided on; -1 for none.
-    item_ids : (n,) int
-        The ids of the items, ascending.
-    golden : (n,) bool
-        Which of them are gold.
-    randomised
-        From when to when suggestions were hidden at random.
-    """
-    checked = {found.person: found for found in _careless(history, class_ids, people, item_ids, decided, golden)}
-    agreed = _agreement(opinions, weighed)
-    seconds = history.given.groupby("user")["seconds"].median()
-    pull = _pull(said, class_ids, people, opinions, decided, randomised)
+def records_of(read: Gathered, weighed: Weighed) -> People:
+    """What is known of everybody who answered here, after all answers were weighed."""
+    checked = {found.person: found for found in _careless(read)}
+    agreed = _agreement(read.opinions)
+    seconds = read.history.given.groupby("user")["seconds"].median()
     rows = []
-    for at, user in enumerate(people):
+    for at, user in enumerate(read.people):
         if user < 0:
             continue
         gold = checked.get(at)
         figures: dict[str, Any] = {
-            "answers": int((opinions.people == at).sum()),
+            "answers": int((read.opinions.people == at).sum()),
             "agreement": agreed[at],
             "seconds": None if np.isnan(seconds.get(user, np.nan)) else float(seconds[user]),
             "gold": None if gold is None else {**asdict(gold), "person": user},
@@ -149,7 +118,7 @@ def records_of(
         flagged = gold is not None and gold.flagged
         accuracy = float(weighed.reliability[at])
         rows.append({"user_id": user, "accuracy": accuracy, "flagged": flagged, "figures": figures})
-    return People(rows, {"pull": pull})
+    return People(rows, {"pull": pull_of(read)})
 
 
 def keep_people(workspace: Workspace, project_id: int, people: People) -> None:
@@ -157,7 +126,11 @@ def keep_people(workspace: Workspace, project_id: int, people: People) -> None:
     with writing(workspace.engine) as session:
         mine = col(Reliability.project_id) == project_id
         before = set(session.exec(select(Reliability.user_id).where(mine, col(Reliability.flagged).is_(True))).all())
-        session.exec(delete(Reliability).where(mine))
+        # Whoever was set aside is not looked at any more: why they were stays to be seen.
+        aside = select(Membership.user_id).where(
+            Membership.project_id == project_id, col(Membership.set_aside).is_not(None)
+        )
+        session.exec(delete(Reliability).where(mine, col(Reliability.user_id).not_in(aside)))
         if people.rows:
             now = time.time()
             rows = [{"project_id": project_id, "computed": now, **row} for row in people.rows]
@@ -174,122 +147,35 @@ def _hide_harmful(session: Session, project_id: int, pull: dict[str, Any] | None
     if settings_of(project).suggestions == "auto" and pull and pull["harmful"]:
         project.settings = {**project.settings, "suggestions": "hide"}
         project.schema_version += 1  # pages that are open read whether suggestions are seen along with the classes
-        session.add(Event(project_id=project_id, kind="suggestions hidden", detail=pull))
+        session.add(Event(project_id=project_id, kind=HIDDEN, detail=pull))
 
 
-def _agreement(opinions: Opinions, weighed: Weighed) -> list[float | None]:
-    """How often each person says what the label says, of the items that others have answered too."""
-    several = np.bincount(opinions.items, minlength=opinions.n_items)[opinions.items] > 1
-    same = opinions.classes == weighed.labels[opinions.items]
-    met = np.bincount(opinions.people[several], minlength=opinions.n_people)
-    right = np.bincount(opinions.people[several & same], minlength=opinions.n_people)
+def _agreement(opinions: Opinions) -> list[float | None]:
+    """How often each person says what most of the others say, of the items where these prefer a class."""
+    votes = opinions.votes()[opinions.items]  # of the others, behind each answer
+    votes[np.arange(len(opinions)), opinions.classes] -= 1
+    most = votes.max(axis=1, initial=0)
+    prefer = (most > 0) & ((votes == most[:, None]).sum(axis=1) == 1)
+    same = votes[np.arange(len(opinions)), opinions.classes] == most
+    met = np.bincount(opinions.people[prefer], minlength=opinions.n_people)
+    right = np.bincount(opinions.people[prefer & same], minlength=opinions.n_people)
     return [float(r / m) if m else None for r, m in zip(right, met, strict=True)]
 
 
-def hidden_at_random(session: Session, project_id: int) -> list[tuple[float, float]]:
-    """From when to when a project hid suggestions at random, in seconds since the epoch; in the caller's transaction.
-
-    Before a setting was changed for the first time it is taken to have had its default.
-    """
-    now = settings_of(session.get_one(Project, project_id))
-    changed = select(Event.created, Event.detail).where(
-        Event.project_id == project_id, Event.kind == "settings changed"
-    )
-    events = session.exec(changed.order_by(col(Event.id))).all()
-    share, seen = now.hidden_share, now.suggestions
-    if any("hidden_share" in detail for _, detail in events):
-        share = 0.0
-    if any("suggestions" in detail for _, detail in events):
-        seen = "show"
-    spans, since = [], 0.0 if share > 0 and seen != "hide" else None
-    for moment, detail in [*events, (np.inf, {"hidden_share": 0})]:
-        share, seen = detail.get("hidden_share", share), detail.get("suggestions", seen)
-        running = share > 0 and seen != "hide"
-        if running and since is None:
-            since = moment
-        elif not running and since is not None:
-            spans.append((since, moment))
-            since = None
-    return spans
-
-
-def _pull(
-    said: pd.DataFrame,
-    class_ids: list[int],
-    people: list[int],
-    opinions: Opinions,
-    decided: NDArray[np.int64],
-    randomised: list[tuple[float, float]],
-) -> dict[str, Any] | None:
-    """The pull of suggestions where they were hidden at random, with the ids of people and classes; None if never."""
-    created = said["created"].to_numpy(dtype=np.float64)
-    during = np.zeros(len(said), dtype=bool)
-    for start, end in randomised:
-        during |= (created >= start) & (created < end)
-    asked = (said["origin"] == Origin.ASKED).to_numpy() & (said["reason"] != Reason.REVIEW).to_numpy()
-    suggested = (said["suggested"] != NOBODY).to_numpy()
-    shown = said["shown"].to_numpy(dtype=bool) & suggested
-    truth = _truth(opinions, decided, asked & ~shown)
-    places = {class_id: place for place, class_id in enumerate(class_ids)}
-    guess = np.array([places.get(one, -1) for one in said["suggested"]], dtype=np.int64)
-    counted = during & asked & suggested
-    order = np.flatnonzero(counted)[np.argsort(said["seq"].to_numpy()[counted], kind="stable")]
-    if not len(order):
-        return None
-    found = asdict(
-        measure_pull(shown[order], guess[order], opinions.classes[order], truth[order], opinions.people[order])
-    )
-    found["by_person"] = {str(people[at]): one for at, one in found["by_person"].items()}
-    found["by_class"] = {str(class_ids[at]): one for at, one in found["by_class"].items()}
-    return _finite(found)
-
-
-def _finite(figures: Any) -> Any:
-    """Figures as JSON has them: what is without bound is None."""
-    if isinstance(figures, dict):
-        return {name: _finite(one) for name, one in figures.items()}
-    return None if isinstance(figures, float) and not np.isfinite(figures) else figures
-
-
-def _truth(opinions: Opinions, decided: NDArray[np.int64], hidden: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """The class of the item behind each answer (a,) that does not rest on this answer; -1 where nobody knows.
-
-    It is what an expert decided, else what two others or more said, all alike and without having seen a suggestion:
-    those who did may have followed it.
-    """
-    free = opinions.where(hidden)
-    votes = free.votes()[opinions.items]
-    own = np.zeros_like(votes)
-    mine = np.flatnonzero(hidden)
-    own[mine, opinions.classes[mine]] = 1
-    votes -= own
-    alike = (votes.sum(axis=1) >= 2) & (votes.max(axis=1) == votes.sum(axis=1))
-    return np.where(decided[opinions.items] >= 0, decided[opinions.items], np.where(alike, votes.argmax(axis=1), -1))
-
-
-def _careless(
-    history: History,
-    class_ids: list[int],
-    people: list[int],
-    item_ids: NDArray[np.int64],
-    decided: NDArray[np.int64],
-    golden: NDArray[np.bool_],
-) -> list[Carelessness]:
+def _careless(read: Gathered) -> list[Carelessness]:
     """What gold items say of people: those that each was asked to be checked by, in the order of their answers."""
-    said = history.given
+    said = read.history.given
     said = said[(said["reason"] == Reason.GOLD) & (said["verdict"] == Verdict.LABEL)]
-    said = said[said["item"].isin(item_ids[golden & (decided >= 0)]) & said["class_id"].isin(class_ids)]
-    said = said[said["user"].isin(people)]
+    golden = read.item_ids[read.golden & (read.decided >= 0)]
+    said = said[said["item"].isin(golden) & said["class_id"].isin(read.class_ids) & said["user"].isin(read.people)]
     if said.empty:
         return []
-    classes = {class_id: place for place, class_id in enumerate(class_ids)}
-    users = {user: place for place, user in enumerate(people)}
     gold = Opinions(
-        np.searchsorted(item_ids, said["item"].to_numpy(dtype=np.int64)),
-        np.array([users[one] for one in said["user"]], dtype=np.int64),
-        np.array([classes[one] for one in said["class_id"]], dtype=np.int64),
-        len(item_ids),
-        len(people),
-        len(class_ids),
+        np.searchsorted(read.item_ids, said["item"].to_numpy(dtype=np.int64)),
+        places_of(said["user"], read.people),
+        places_of(said["class_id"], read.class_ids),
+        len(read.item_ids),
+        len(read.people),
+        len(read.class_ids),
     )
-    return assess(gold, decided, said["seq"].to_numpy(dtype=np.int64))
+    return assess(gold, read.decided, said["seq"].to_numpy(dtype=np.int64))

@@ -39,10 +39,12 @@ def rank_pool(
     *,
     seed: int,
     voters: Sequence[Model] = (),
+    without_gold: LinearHead | None = None,
 ) -> Ranked:
     """Score every open item under `head` (None: before there is one) with the project's strategy.
 
-    ``features`` (n, k) are the pool as the head sees it; ``voters`` sit beside the members of a committee.
+    ``features`` (n, k) are the pool as the head sees it; ``voters`` sit beside the members of a committee. What is
+    suggested for gold items comes from `without_gold`, if it can be had: a head that learned from them knows.
     """
     name = snapshot.settings.strategy
     strategy = get_strategy(name, members=tuple(voters)) if voters and name == Committee.name else get_strategy(name)
@@ -57,9 +59,15 @@ def rank_pool(
     utilities = strategy.utilities(pool, head, np.random.default_rng(seed))
     chosen = _order(utilities, pool, variety(strategy, pool, head), seed)
 
-    def entries(rows: NDArray[np.int64], items: Iterable[int], worth: Iterable[float], **fields: Any) -> list[Entry]:
-        whys = reasons(strategy, pool, head, rows, snapshot.class_names)
-        guesses, confidences = _guess(features, rows, snapshot, head)
+    def entries(
+        rows: NDArray[np.int64],
+        items: Iterable[int],
+        worth: Iterable[float],
+        by: LinearHead | None = head,
+        **fields: Any,
+    ) -> list[Entry]:
+        whys = reasons(strategy, pool, by, rows, snapshot.class_names)
+        guesses, confidences = _guess(features, rows, snapshot, by)
         columns = zip(items, worth, whys, guesses, confidences, strict=True)
         return [
             {
@@ -70,18 +78,19 @@ def rank_pool(
         ]  # fmt: skip
 
     new = entries(snapshot.open_rows[chosen], snapshot.open_items[chosen], utilities[chosen])
-    again = sorted(snapshot.asked_again, key=lambda one: -one.doubt)[:QUEUE_LENGTH]
+    again = sorted(snapshot.asked_again, key=lambda one: -one.worth)[:QUEUE_LENGTH]
     opinions = entries(
         np.array([one.row for one in again], dtype=np.int64), [one.item_id for one in again],
-        [one.doubt for one in again], reason=Reason.OVERLAP,
+        [one.worth for one in again], reason=Reason.OVERLAP,
     )  # fmt: skip
     for entry, one in zip(opinions, again, strict=True):
         entry["why"] = f"another opinion: {one.why}"
     model_doubt = _doubt(features, snapshot, head)
-    first = sum(one.doubt > model_doubt for one in again)
+    first = sum(one.worth > model_doubt for one in again)
     gold = np.random.default_rng(seed).permutation(len(snapshot.gold_rows))[:GOLD]
     worth = utilities[chosen[:1]].tolist() * len(gold) if len(chosen) else [0.0] * len(gold)
-    known = entries(snapshot.gold_rows[gold], snapshot.gold_items[gold], worth, reason=Reason.GOLD)
+    by = without_gold or head
+    known = entries(snapshot.gold_rows[gold], snapshot.gold_items[gold], worth, by, reason=Reason.GOLD)
     ranked = [*opinions[:first], *new, *opinions[first:], *known]
     for position, entry in enumerate(ranked):
         entry["position"] = position
@@ -91,7 +100,7 @@ def rank_pool(
 def _doubt(features: NDArray[np.floating], snapshot: Snapshot, head: LinearHead | None) -> float:
     """The probability that the model is wrong about an item that nobody has answered, on average; 1 without a model.
 
-    It is what another opinion is measured by: both say how likely the label is wrong that an answer would mend.
+    It is what another opinion is measured by: both say how many labels an answer is expected to put right.
     """
     if head is None or not len(snapshot.open_rows):
         return 1.0 if len(snapshot.open_rows) else 0.0

@@ -11,18 +11,18 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Engine, null
-from sqlmodel import col, func, select
+from sqlmodel import Session, col, func, select
 
 from labeling.annotation.consensus import are_closed, is_decision, is_open, is_opinion
 from labeling.annotation.queue import is_asked
 from labeling.classes import choices
 from labeling.db.engine import reading
-from labeling.db.schema import Annotation, Assignment, Doubt, Item, Label, Lease, Project
+from labeling.db.schema import Annotation, Assignment, Doubt, Item, Label, Lease, Membership, Project
 from labeling.errors import NotFound
 from labeling.projects import Settings, settings_of
 from labeling.workspace import Workspace
 
-LEVEL = 0.5  # the probability that a label is wrong where people disagree and nothing else is known
+LEVEL = 0.5  # worth of another opinion where people disagree and nothing else is known
 READ_AT_ONCE = 5_000  # item ids in one transaction, so that it is short
 
 
@@ -32,7 +32,7 @@ class AskedAgain:
 
     row: int
     item_id: int
-    doubt: float  # the probability that its label is wrong
+    worth: float  # labels that one more answer is expected to put right
     why: str
 
 
@@ -124,13 +124,11 @@ def take_snapshot(workspace: Workspace, project_id: int, rows: int) -> Snapshot:
         for condition in (*are_closed(settings), ~is_asked(settings)):
             closed.update(session.exec(select(Item.row).where(Item.project_id == project_id, condition)).all())
 
-        again = select(Item.row, Item.id, Doubt.score, Doubt.why).outerjoin(Doubt, col(Doubt.item_id) == Item.id)
+        again = select(Item.row, Item.id, Doubt.worth, Doubt.why, Label.class_id)  # type: ignore[call-overload]
+        again = again.outerjoin(Doubt, col(Doubt.item_id) == Item.id).outerjoin(Label, col(Label.item_id) == Item.id)
         again = again.where(Item.project_id == project_id, col(Item.wanted) > Item.answers, Item.answers > 0)
-        asked_again = [
-            AskedAgain(row, item_id, LEVEL if doubt is None else doubt, why or "people disagree")
-            for row, item_id, doubt, why in session.exec(again.where(is_open(settings), is_asked(settings))).all()
-            if row < rows and item_id is not None
-        ]
+        again = again.where(Item.row < rows, is_open(settings), is_asked(settings))
+        asked_again = [_asked_again(*found) for found in session.exec(again).all()]
         golden = select(Item.row, Item.id).where(Item.project_id == project_id, col(Item.gold).is_(True))
         gold = session.exec(golden.where(Item.row < rows).order_by(col(Item.row))).all()
 
@@ -178,6 +176,22 @@ def take_snapshot(workspace: Workspace, project_id: int, rows: int) -> Snapshot:
         hashlib.sha256("\n".join(seen).encode()).hexdigest(),
         soft,
     )
+
+
+def _asked_again(row: int, item_id: int, worth: float | None, why: str | None, label: int | None) -> AskedAgain:
+    if worth is not None:
+        return AskedAgain(row, item_id, worth, why or "")
+    if label is None:  # it was answered a moment ago, and is yet to be weighed
+        return AskedAgain(row, item_id, LEVEL, "people disagree")
+    return AskedAgain(row, item_id, 0.0, "too few answered to be sure")
+
+
+def ground_of(session: Session, project_id: int) -> list[Any]:
+    """What labels rest on besides annotations: the version of the classes, and whose answers were set aside."""
+    aside = select(Membership.user_id).where(
+        Membership.project_id == project_id, col(Membership.set_aside).is_not(None)
+    )
+    return [session.get_one(Project, project_id).schema_version, sorted(session.exec(aside).all())]
 
 
 def _soft(labels: Sequence[tuple[int, dict[str, float]]], index: dict[int, int]) -> SoftLabels | None:

@@ -27,7 +27,7 @@ from labeling.learning.head import PLAIN_STRENGTH, LinearHead, about_head, fit_h
 from labeling.learning.keywords import keywords_of
 from labeling.learning.predictions import PoolPredictions, pool_predictions, predict_pool, prune, what_changed
 from labeling.learning.ranking import Ranked, rank_pool
-from labeling.learning.snapshot import Snapshot, take_snapshot
+from labeling.learning.snapshot import Snapshot, ground_of, take_snapshot
 from labeling.learning.versions import live_model
 from labeling.learning.zero_shot import (
     Words,
@@ -78,7 +78,8 @@ def learn(workspace: Workspace, job: Job) -> None:
             view = _view_of(matrix, snapshot, Choice())
         features = matrix.array() if view is None else view.of(matrix)
         voters = [fitted.zero_shot] if fitted and fitted.zero_shot else []
-        ranked = rank_pool(features, snapshot, head, seed=snapshot.annotation_seq, voters=voters)
+        unaware = _without_gold(fitted, features, snapshot) if fitted else None
+        ranked = rank_pool(features, snapshot, head, seed=snapshot.annotation_seq, voters=voters, without_gold=unaware)
         beliefs = predict_pool(features, fitted.head, snapshot.class_ids, snapshot.open_rows) if fitted else None
         trust: dict[str, Any] = {}
         if fitted and beliefs and is_due(len(snapshot.targets), live.labels if live else 0):
@@ -177,6 +178,17 @@ def _fit_as_chosen(choice: Choice, prior: PoolPrior, words: Words | None) -> Fit
     return fit_like(choice, words.see(prior, choice.power))
 
 
+def _without_gold(fitted: Fitted, features: Any, snapshot: Snapshot) -> LinearHead | None:
+    """A head of the labels of all but the gold items; None where it would be no other, or cannot be had.
+
+    People who only confirm suggestions are found by gold items as long as these are as often wrong as elsewhere.
+    """
+    kept = ~np.isin(snapshot.labeled, snapshot.gold_rows)
+    if kept.all() or len(np.unique(snapshot.targets[kept])) < 2:
+        return None
+    return fitted.fit(np.asarray(features[snapshot.labeled[kept]]), snapshot.targets[kept])
+
+
 def refitting(
     workspace: Workspace, matrix: FeatureMatrix, snapshot: Snapshot, live: ModelVersion
 ) -> tuple[Fit, NDArray[Any]]:
@@ -249,15 +261,16 @@ def _publish(
 
 
 def _is_weighed(session: Session, snapshot: Snapshot) -> bool:
-    """Whether there is something to weigh, and new: items that several people answered, or labels that a model can
-    doubt.
+    """Whether there is something to weigh, items that several people answered or labels that a model can doubt, and
+    something new: answers, classes, or whose answers count.
     """
     several = select(Item.id).where(Item.project_id == snapshot.project_id, Item.answers >= 2).limit(1)
     if len(snapshot.targets) < FEWEST_WEIGHED and session.exec(several).first() is None:
         return False
     last = jobs.latest(session, snapshot.project_id, JobKind.WEIGH)
     known = last.report if last else {}
-    return known.get("seq", -1) < snapshot.annotation_seq or not known.get("held_out")
+    moved = known.get("ground") != ground_of(session, snapshot.project_id)
+    return known.get("seq", -1) < snapshot.annotation_seq or moved or not known.get("held_out")
 
 
 def _new_version(

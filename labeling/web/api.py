@@ -20,7 +20,7 @@ from labeling.db.values import Id
 from labeling.delivery.media import media_file
 from labeling.errors import AskwiseError, Invalid, NotAllowed, NotFound
 from labeling.learning.status import Live, read_live, worker_heard
-from labeling.web.routes import accounts, classes, exports, grid, imports, insights, review, tuning
+from labeling.web.routes import accounts, classes, exports, grid, history, imports, insights, review, tuning
 from labeling.web.routes.acting import Actor
 from labeling.workspace import Workspace
 
@@ -216,6 +216,6 @@ def create_api(workspace: Workspace) -> FastAPI:
         }
         return FileResponse(found.path, media_type=found.type, headers=headers)
 
-    for module in (accounts, imports, classes, grid, insights, exports, tuning, review):
+    for module in (accounts, imports, classes, grid, insights, exports, tuning, review, history):
         module.add_routes(api, workspace)
     return api

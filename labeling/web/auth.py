@@ -143,10 +143,8 @@ def _meant(scope: Scope, headers: dict[str, str], caller: Caller) -> bool:
     goes_here = headers.get("sec-fetch-mode") == "navigate" and headers.get("sec-fetch-dest") == "document"
     if scope["type"] == "http" and scope["method"] in SAFE_METHODS and goes_here and not caller.origin:
         return True
-    if caller.here:  # its names are many, and all of them are this machine
-        return caller.site != "cross-site"
-    if scope["type"] == "websocket":
-        return bool(caller.origin) and caller.at_home
+    if scope["type"] == "websocket" and not caller.origin and not caller.here:
+        return False  # a browser always says one there; a program at this machine need not
     return caller.at_home
 
 

@@ -133,7 +133,7 @@ def _table(people: list[Record], names: dict[int, str]) -> None:
         gold = one.gold or {}
         rows.append(
             {
-                "Person": names[one.user_id], "Right": _percent(one.accuracy), "As the label": _percent(one.agreement),
+                "Person": names[one.user_id], "Right": _percent(one.accuracy), "As others": _percent(one.agreement),
                 "Gold right": gold.get("right"), "Others would": gold.get("expected_right"),
                 "Of gold": gold.get("answered"), "Careless": _percent(gold.get("share")),
                 "Between": f"{gold['low']:.0%} and {gold['high']:.0%}" if gold else None,
@@ -148,7 +148,7 @@ def _table(people: list[Record], names: dict[int, str]) -> None:
         table, hide_index=True, placeholder=NOTHING, key="insights_quality", alt="How well each person answers",
         lazy=False, column_config={
             "Right": number(format=percent, help="How often an answer is right, as all answers together tell."),
-            "As the label": number(
+            "As others": number(
                 format=percent, help="How often an answer is what the label says, of items with several answers."
             ),
             "Gold right": number(help="Gold items answered as they should be."),
@@ -182,7 +182,7 @@ def _gold(project: ProjectSummary, items: int, *, owner: bool) -> None:
         quiet(
             f"{items:,} gold item{'' if items == 1 else 's'}: each person is asked them unseen among the others; "
             f"{asked}.{more} A person is flagged once their errors on gold items can hardly be chance: the risk that "
-            "anybody of all who look is ever flagged is 2 %."
+            "anybody of all who look is ever flagged came to about 1 % in simulations."
         )
     with st.container(horizontal=True):
         if st.button("Go to Review", icon=":material/gavel:", type="tertiary", key="insights_to_review"):

@@ -130,7 +130,7 @@ def caller_of(scope: Scope, proxies: Proxies) -> Caller:
     if proxies.trusts(peer):
         if len(users) > 1:
             raise Forged
-        chain = [each.strip() for each in ",".join(named.get("x-forwarded-for", [])).split(",") if each.strip()]
+        chain = [_name(each.strip()) for each in ",".join(named.get("x-forwarded-for", [])).split(",") if each.strip()]
         address = next((each for each in reversed(chain) if not proxies.trusts(each)), peer)
         secure = said.get("x-forwarded-proto", "https" if secure else "http").lower() in ("https", "wss")
         host = said.get("x-forwarded-host", host)
@@ -175,5 +175,7 @@ def _all_loopback(hosts: Iterable[str]) -> bool:
 
 
 def _name(netloc: str) -> str:
-    """The host of `host:port` or `[v6]:port`."""
-    return netloc[1:].partition("]")[0] if netloc.startswith("[") else netloc.partition(":")[0]
+    """The host of `host:port` or `[v6]:port`, also where there is no port; some proxies forward one."""
+    if netloc.startswith("["):
+        return netloc[1:].partition("]")[0]
+    return netloc.partition(":")[0] if netloc.count(":") == 1 else netloc

@@ -23,7 +23,9 @@ from labeling.web.peers import is_loopback
 ALGORITHMS = ["RS256", "ES256", "PS256"]  # signed by the provider's key: never by none, or a shared secret
 LEEWAY = 60  # seconds by which two clocks may differ
 KNOWN_SECONDS = 3_600.0  # that what a provider announces is kept
+AWAY_SECONDS = 30.0  # that a provider which could not be asked is not asked again
 PATIENCE = 10.0  # seconds for an answer
+PAGE_PATIENCE = 3.0  # and for what a page shows beside the password
 LARGEST = 1_000_000  # bytes of an answer
 AGAIN = "Signing in there was not finished; try again."
 EXTRA = "pip install 'askwise[oidc]'"
@@ -90,7 +92,8 @@ class Provider:
         self.issuer = issuer
         self._client_id, self._client_secret, self._admits = client_id, client_secret, frozenset(admits)
         self._known: dict[str, Any] = {}
-        self._turn = asyncio.Lock()
+        self._away, self._away_since = "", -AWAY_SECONDS  # why the last asking failed, if it did
+        self._asking: asyncio.Task[None] | None = None
 
     @classmethod
     def of_environment(cls) -> "Provider | None":
@@ -128,8 +131,18 @@ class Provider:
         return urlsplit(self.issuer).hostname or self.issuer
 
     async def site(self) -> str:
-        """Where its sign-in page is: scheme and host."""
-        parts = urlsplit((await self._announced())["authorization_endpoint"])
+        """Where its sign-in page is: scheme and host.
+
+        Raises
+        ------
+        Unreachable
+            If the provider cannot be asked, or is slow: whoever has a password is not to wait for it.
+        """
+        try:
+            async with asyncio.timeout(PAGE_PATIENCE):
+                parts = urlsplit((await self._announced())["authorization_endpoint"])
+        except TimeoutError:
+            raise self._unreachable() from None
         return f"{parts.scheme}://{parts.netloc}"
 
     async def begin(self, pending: Pending, callback: str) -> str:
@@ -229,26 +242,39 @@ class Provider:
         raise AssertionError
 
     async def _announced(self, *, anew: bool = False) -> dict[str, Any]:
-        """What the provider announces of itself, with its keys."""
-        async with self._turn:
-            known = self._known
-            age = time.monotonic() - known.get("read", -KNOWN_SECONDS)
-            if age < (30.0 if anew else KNOWN_SECONDS):  # whoever sends nonsense must not make the server fetch
-                return known
-            told = await self._fetch(self.issuer.rstrip("/") + "/.well-known/openid-configuration")
-            needed = ("authorization_endpoint", "token_endpoint", "jwks_uri")
-            addresses = {name: told.get(name) for name in needed}
-            if told.get("issuer") != self.issuer or not all(
-                isinstance(a, str) and _is_safe(a) for a in addresses.values()
-            ):  # fmt: skip
-                raise Unreachable(
-                    f"What {self.name} announces is not for the issuer {self.issuer}; check ASKWISE_OIDC_ISSUER."
-                )
-            ways = told.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
-            known.update(
-                addresses, ways=ways, keys=_keys(await self._fetch(str(addresses["jwks_uri"]))), read=time.monotonic()
+        """What the provider announces of itself, with its keys: asked for once, however many want to know."""
+        now = time.monotonic()
+        age = now - self._known.get("read", -KNOWN_SECONDS)
+        if age < (30.0 if anew else KNOWN_SECONDS):  # whoever sends nonsense must not make the server fetch
+            return self._known
+        if now - self._away_since >= AWAY_SECONDS:
+            if self._asking is None or self._asking.done():
+                self._asking = asyncio.create_task(self._ask_anew())
+            await asyncio.shield(self._asking)  # whoever goes away meanwhile does not end it for the others
+        if self._away:
+            raise Unreachable(self._away)
+        return self._known
+
+    async def _ask_anew(self) -> None:
+        try:
+            self._known = await self._read()
+            self._away, self._away_since = "", -AWAY_SECONDS
+        except Unreachable as error:
+            self._away, self._away_since = str(error), time.monotonic()
+
+    async def _read(self) -> dict[str, Any]:
+        told = await self._fetch(self.issuer.rstrip("/") + "/.well-known/openid-configuration")
+        needed = ("authorization_endpoint", "token_endpoint", "jwks_uri")
+        addresses = {name: told.get(name) for name in needed}
+        if told.get("issuer") != self.issuer or not all(
+            isinstance(a, str) and _is_safe(a) for a in addresses.values()
+        ):  # fmt: skip
+            raise Unreachable(
+                f"What {self.name} announces is not for the issuer {self.issuer}; check ASKWISE_OIDC_ISSUER."
             )
-            return known
+        ways = told.get("token_endpoint_auth_methods_supported") or ["client_secret_basic"]
+        keys = _keys(await self._fetch(str(addresses["jwks_uri"])))
+        return {**addresses, "ways": ways, "keys": keys, "read": time.monotonic()}
 
     async def _fetch(self, address: str) -> dict[str, Any]:
         status, told = await self._ask("GET", address)
@@ -257,13 +283,14 @@ class Provider:
         return told
 
     async def _ask(self, method: str, address: str, **sent: Any) -> tuple[int, dict[str, Any]]:
-        """What the provider answers, as JSON; no redirect is followed, and no answer read that is too long."""
+        """What the provider answers, as JSON; no redirect is followed, and no answer read that is too long or slow."""
         import httpx
 
         body = b""
         try:
             async with (
-                httpx.AsyncClient(timeout=PATIENCE, follow_redirects=False, trust_env=False) as client,
+                asyncio.timeout(PATIENCE),  # that of httpx begins anew with each piece of an answer
+                httpx.AsyncClient(timeout=None, follow_redirects=False, trust_env=False) as client,
                 client.stream(method, address, headers={"Accept": "application/json"}, **sent) as answer,
             ):
                 async for chunk in answer.aiter_bytes():
@@ -271,7 +298,7 @@ class Provider:
                     if len(body) > LARGEST:
                         raise self._unreachable()
             told = json.loads(body)
-        except (httpx.HTTPError, ValueError):
+        except (httpx.HTTPError, TimeoutError, ValueError):
             raise self._unreachable() from None
         if not isinstance(told, dict):
             raise self._unreachable()

@@ -281,7 +281,7 @@ class _Pages:
         if self._provider is None:
             return _to("/sign-in")
         pending = Pending.opened(request.cookies.get(_named(request, "provider"), ""))
-        wanted = pending.next if pending is not None else "/"
+        wanted = local_path(pending.next) if pending is not None else "/"
         try:
             who = await self._provider.finish(pending, dict(request.query_params), _callback(request))
             assert pending is not None
@@ -302,7 +302,7 @@ class _Pages:
 
                 answer = _signed_in(request, await to_thread.run_sync(sign_in_as), wanted)
         except AskwiseError as error:
-            answer = await self._sign_in_page(request, local_path(wanted), error=str(error), status=403)
+            answer = await self._sign_in_page(request, wanted, error=str(error), status=403)
         _set(request, answer, _named(request, "provider"), "", seconds=0)
         return answer
 

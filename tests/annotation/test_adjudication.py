@@ -1,16 +1,21 @@
 """An expert's decision beats all answers, is saved once, can be changed and undone; gold items follow it."""
 
+from typing import Any
+
 import pytest
+from sqlalchemy import event
 from sqlmodel import select
 
-from labeling.annotation import answers, queue
+from labeling.annotation import adjudication, answers, queue
 from labeling.annotation.adjudication import Decided, Decision, decide, make_gold
 from labeling.annotation.answers import Answer
-from labeling.annotation.merging import merge_class
+from labeling.annotation.merging import merge_class, restore_class
+from labeling.annotation.splitting import split_class
 from labeling.classes import retire_class
 from labeling.db.engine import reading
-from labeling.db.schema import Annotation, Comment, Event, Item, Job, JobKind, Label, Origin, Role, Source
+from labeling.db.schema import Annotation, Comment, Event, Item, Job, JobKind, Label, Origin, Role, Source, Verdict
 from labeling.errors import Invalid, NotAllowed, NotFound
+from labeling.projects import update_settings
 from labeling.workspace import Workspace
 from tests.annotation.expert import decided, give_role, set_aside
 from tests.annotation.test_threads import send_back
@@ -93,6 +98,114 @@ def test_the_newest_decision_counts_whoever_made_it(small: SmallProject):
     with reading(small.workspace.engine) as session:
         made = session.exec(select(Annotation).where(Annotation.origin == Origin.REVIEW)).all()
     assert len(made) == 2 and sum(m.supersedes is not None for m in made) == 1
+
+
+@pytest.fixture
+def ivan(small: SmallProject) -> int:
+    """A second expert."""
+    give_role(small, small.people[2], Role.EXPERT)
+    return small.people[2]
+
+
+def decided_by(small: SmallProject, expert: int, item: int, class_id: int | None = None, **more: Any) -> Decided:
+    verdict = "label" if class_id else "unsure"
+    decision = Decision(event_id=new_event(), item_id=item, verdict=verdict, class_id=class_id, **more)
+    (outcome,) = decide(small.workspace, expert, small.id, [decision])
+    return outcome
+
+
+def test_what_somebody_else_decided_since_the_expert_looked_is_not_overwritten(small: SmallProject, ivan: int):
+    item, (cat, dog) = small.items[0], small.classes
+    by_ivan = decided_by(small, ivan, item, dog, seen=None)
+    assert by_ivan.status == "saved"
+    late = decided(small, item, cat, seen=None)
+    assert late.status == "refused"
+    assert late.why == "animals person 2 decided on this item meanwhile: “dog”. Look at it again."
+    assert label_of(small, item) == (dog, Source.ADJUDICATED, 0)
+    looked_again = decided(small, item, cat, seen=by_ivan.event_id)
+    assert looked_again.status == "saved"
+    assert decided_by(small, ivan, item, dog, seen=by_ivan.event_id).why.startswith("animals owner decided")
+    untold = decided(small, item, seen=looked_again.event_id)
+    assert "meanwhile: that it cannot be told. Look" in decided_by(small, ivan, item, dog, seen=None).why
+    assert decided(small, item, cat, seen=None).status == "saved"  # her own she knows of
+    again = Decision(event_id=untold.event_id, item_id=item, class_id=cat, seen=None)
+    assert decide(small.workspace, small.owner, small.id, [again])[0].status == "repeated"
+    assert decided_by(small, ivan, item, dog).status == "saved"  # whoever does not say what they saw
+
+
+def test_a_blind_review_names_nobody_who_decided_meanwhile(small: SmallProject, ivan: int):
+    update_settings(small.workspace, small.owner, small.id, {"blind": True})
+    decided_by(small, ivan, small.items[0], small.classes[1])
+    late = decided(small, small.items[0], small.classes[0], seen=None)
+    assert late.why == "Person 1 decided on this item meanwhile: “dog”. Look at it again."
+
+
+def test_the_undo_of_a_change_brings_the_earlier_decision_back_with_its_gold(small: SmallProject, ivan: int):
+    item, (cat, dog) = small.items[0], small.classes
+    by_ivan = decided_by(small, ivan, item, dog, gold=True, note="the ears")
+    change = decided(small, item, cat, gold=False)
+    assert not item_of(small, item).gold
+    undone = answers.undo(small.workspace, small.owner, change.event_id)
+    assert (undone.status, undone.why) == ("undone", "The decision before it stands again.")
+    assert answers.undo(small.workspace, small.owner, change.event_id).status == "repeated"
+    assert label_of(small, item) == (dog, Source.ADJUDICATED, 0)
+    assert item_of(small, item).gold
+    first, _, undo, again = made_of(small, item)
+    kept = {"item_id", "project_id", "user_id", "verdict", "class_id", "note", "origin", "created"}
+    assert again.model_dump(include=kept) == first.model_dump(include=kept)
+    assert (again.supersedes, again.seconds) == (undo.id, None)
+    # Whoever saw it before the change has seen it, and its maker takes it back like any other.
+    assert decided(small, item, cat, seen=by_ivan.event_id).status == "saved"
+    answers.undo(small.workspace, small.owner, made_of(small, item)[-1].id)
+    assert answers.undo(small.workspace, ivan, made_of(small, item)[-1].id).why == "Its item is open again."
+    assert label_of(small, item) is None and not item_of(small, item).gold
+
+
+def made_of(small: SmallProject, item: int) -> list[Annotation]:
+    with reading(small.workspace.engine) as session:
+        query = select(Annotation).where(Annotation.item_id == item)
+        return list(session.exec(query.order_by(Annotation.seq)).all())  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("was", [True, False])
+@pytest.mark.parametrize(("becomes", "told"), [(None, True), (True, True), (False, True), (None, False)])
+def test_an_undo_leaves_gold_as_it_was_before_the_change(
+    small: SmallProject, ivan: int, was: bool, becomes: bool | None, told: bool
+):
+    item = small.items[0]
+    decided_by(small, ivan, item, small.classes[0], gold=was)
+    change = decided(small, item, small.classes[1] if told else None, gold=becomes)
+    answers.undo(small.workspace, small.owner, change.event_id)
+    assert item_of(small, item).gold == was
+
+
+def test_undoing_one_change_after_the_other_goes_back_all_the_way(small: SmallProject, ivan: int):
+    item, (cat, dog) = small.items[0], small.classes
+    decided(small, item, cat, gold=True)
+    decided_by(small, ivan, item, dog, gold=False)
+    decided(small, item)
+    for class_id, gold in ((dog, False), (cat, True)):
+        last = made_of(small, item)[-1]
+        answers.undo(small.workspace, last.user_id, last.id)
+        label = label_of(small, item)
+        assert label is not None and (label[0], item_of(small, item).gold) == (class_id, gold)
+    last = made_of(small, item)[-1]
+    answers.undo(small.workspace, last.user_id, last.id)
+    assert label_of(small, item) is None and made_of(small, item)[-1].verdict is Verdict.UNDO
+
+
+def test_an_undone_decision_asks_again_what_it_had_spared_and_only_that(small: SmallProject, ivan: int):
+    item, (ann, bob) = small.items[0], small.people[:2]
+    events = [small.answer(person, item) for person in (ann, bob)]
+    send_back(small, item, events[:1])
+    decided_by(small, ivan, item, small.classes[0])
+    send_back(small, item, events[1:])
+    change = decided(small, item, small.classes[1])
+    assert [item in asked_of(small, person) for person in (ann, bob)] == [False, False]
+    answers.undo(small.workspace, small.owner, change.event_id)
+    assert [item in asked_of(small, person) for person in (ann, bob)] == [False, True]
+    answers.undo(small.workspace, ivan, made_of(small, item)[-1].id)
+    assert item in asked_of(small, ann)
 
 
 def test_an_undone_decision_gives_the_label_back_to_the_answers(small: SmallProject):
@@ -214,3 +327,60 @@ def test_what_cannot_be_told_is_no_gold_item_any_more(small: SmallProject):
     assert item_of(small, item).gold  # another class, still known
     decided(small, item)
     assert not item_of(small, item).gold
+
+
+def test_a_decision_on_a_class_that_was_split_is_no_known_answer_and_is_decided_anew(small: SmallProject, ivan: int):
+    item, (cat, dog) = small.items[0], small.classes
+    stale = decided_by(small, ivan, item, dog, gold=True)
+    split_class(small.workspace, small.owner, dog, ["poodle", "beagle"])
+    with pytest.raises(Invalid, match=r"decide on it first\.$"):
+        make_gold(small.workspace, small.owner, small.id, [item])
+    anew = decided(small, item, cat, seen=None)  # it counts for nothing: nobody is overwritten
+    assert anew.status == "saved"
+    assert made_of(small, item)[-1].supersedes == stale.event_id
+    restore_class(small.workspace, small.owner, dog)
+    assert label_of(small, item) == (cat, Source.ADJUDICATED, 0)
+    answers.undo(small.workspace, small.owner, anew.event_id)
+    assert label_of(small, item) == (dog, Source.ADJUDICATED, 0)
+
+
+def test_many_decisions_are_saved_in_short_transactions(small: SmallProject, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(adjudication, "TOGETHER", 2)
+    monkeypatch.setattr(adjudication, "PAUSE", 0.0)
+    asked = [Decision(event_id=new_event(), item_id=item, class_id=small.classes[0]) for item in small.items[:5]]
+    twice = [*asked, asked[0].model_copy(update={"event_id": asked[4].event_id}), asked[0]]
+    commits: list[object] = []
+    event.listen(small.workspace.engine, "commit", commits.append)
+    outcomes = decide(small.workspace, small.owner, small.id, twice)
+    assert [outcome.status for outcome in outcomes] == [*["saved"] * 5, "repeated", "repeated"]
+    assert len(commits) == 4
+    assert [label_of(small, item) for item in small.items[:5]] == [(small.classes[0], Source.ADJUDICATED, 0)] * 5
+
+
+def test_two_decisions_on_one_item_that_come_together_are_taken_in_their_order(small: SmallProject):
+    item, (cat, dog) = small.items[0], small.classes
+    both = [Decision(event_id=new_event(), item_id=item, class_id=each, gold=True) for each in (cat, dog)]
+    assert [each.status for each in decide(small.workspace, small.owner, small.id, both)] == ["saved", "saved"]
+    assert label_of(small, item) == (dog, Source.ADJUDICATED, 0)
+    assert made_of(small, item)[-1].supersedes == both[0].event_id
+
+
+def test_gold_costs_as_many_statements_for_many_items_as_for_few(small: SmallProject):
+    items = small.add_items(60)
+    decide(
+        small.workspace, small.owner, small.id,
+        [Decision(event_id=new_event(), item_id=item, class_id=small.classes[0]) for item in items],
+    )  # fmt: skip
+    make_gold(small.workspace, small.owner, small.id, items[:1])  # from now on the job that this asks for waits
+    statements: list[str] = []
+    event.listen(small.workspace.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+    counts = []
+    for some in (items[1:3], items[1:]):
+        statements.clear()
+        make_gold(small.workspace, small.owner, small.id, some)
+        counts.append(len(statements))
+        make_gold(small.workspace, small.owner, small.id, some, gold=False)
+    assert counts[0] == counts[1]
+    with pytest.raises(NotFound, match="no item 999999"):
+        make_gold(small.workspace, small.owner, small.id, [*items, 999_999])
+    assert not item_of(small, items[1]).gold

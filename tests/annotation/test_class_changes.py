@@ -10,6 +10,7 @@ from labeling.annotation import answers, queue
 from labeling.annotation.consensus import is_opinion, settle
 from labeling.annotation.merging import merge_class, restore_class
 from labeling.annotation.splitting import split_class
+from labeling.audit_log import MOST, read_events
 from labeling.classes import class_changes, edit_class, list_classes, retire_class
 from labeling.db.engine import reading, writing
 from labeling.db.schema import Annotation, Event, Item, Label
@@ -20,7 +21,10 @@ from tests.db.small_project import SmallProject, answer_to
 
 ITEMS = 80
 CHANGES = 24
-KINDS = {"class renamed", "class changed", "class merged", "class split", "class retired", "class restored"}
+KINDS = {  # and what a sentence about each says
+    "class changed": "renamed", "class merged": "was merged into", "class split": "was split into",
+    "class retired": "was retired", "class restored": "was brought back",
+}  # fmt: skip
 
 
 def label_all(small: SmallProject, person: int, saved: list[str], seed: int, begun: threading.Barrier) -> None:
@@ -106,7 +110,7 @@ def test_no_answer_of_four_people_is_lost_while_classes_change(workspace: Worksp
     given = [event for mine in saved for event in mine]
     with reading(workspace.engine) as session:
         kept = {a.id: a for a in session.exec(select(Annotation)).all()}
-        events = session.exec(select(Event).where(col(Event.kind).in_(KINDS))).all()
+        events = session.exec(select(Event).where(col(Event.kind).in_(KINDS)).order_by(col(Event.id))).all()
         stand = Counter(session.exec(select(Annotation.item_id).where(is_opinion())).all())
     assert set(given) == set(kept) and len(given) == len(set(given))
     assert len(stand) == ITEMS and min(stand.values()) == 2  # more where a class that was split came back
@@ -117,6 +121,12 @@ def test_no_answer_of_four_people_is_lost_while_classes_change(workspace: Worksp
             assert (earlier.item_id, earlier.user_id) == (annotation.item_id, annotation.user_id)
     assert len(done) >= CHANGES // 2 and len(events) >= len(done) - done.count("restore")
     assert all(event.user_id == small.owner and event.detail.get("name") for event in events)
+    told = read_events(workspace, small.owner, small.id, kinds=KINDS, limit=MOST).events
+    today = {c.id: c.name for c in list_classes(workspace, small.owner, small.id)}
+    assert [event.id for event in reversed(told)] == [event.id for event in events]
+    for event, said in zip(events, reversed(told), strict=True):
+        assert (said.who, said.kind, said.created) == ("animals owner", event.kind, event.created)
+        assert KINDS[event.kind] in said.sentence and f"“{today[event.detail['id']]}”" in said.sentence
     # Labels are what deriving them one by one from the answers comes to.
     before = stored_labels(small)
     with writing(workspace.engine) as session:

@@ -7,17 +7,20 @@ import numpy as np
 import pytest
 
 from labeling.annotation import answers, queue
+from labeling.annotation.consensus import settle
 from labeling.annotation.merging import merge_class
-from labeling.annotation.review import Cause, ReviewItem, ReviewQueue, read_item, read_review
+from labeling.annotation.review import ReviewItem, ReviewQueue, read_item, read_review
+from labeling.annotation.review_order import Cause
+from labeling.annotation.splitting import split_class
 from labeling.db.engine import reading, writing
-from labeling.db.schema import Doubt, Label, Membership, Reliability, Role, Verdict
+from labeling.db.schema import Annotation, Doubt, Item, Label, Membership, Origin, Reliability, Role, Verdict
 from labeling.errors import Invalid, NotAllowed, NotFound
 from labeling.learning import model_view
 from labeling.projects import update_settings
 from labeling.workspace import Workspace
 from tests.annotation.expert import decided, give_role, set_aside
 from tests.annotation.test_threads import send_back
-from tests.db.small_project import SmallProject, add_user, answer_to
+from tests.db.small_project import SmallProject, add_user, answer_to, new_event
 
 
 @pytest.fixture
@@ -94,6 +97,70 @@ def test_nobody_is_waited_for_who_cannot_come(workspace: Workspace):
     with writing(workspace.engine) as session:
         session.get_one(Membership, (small.id, small.people[2])).removed = 1.0
     assert waiting(small) == [small.items[0]]
+
+
+def test_an_expert_who_decides_is_nobody_to_be_asked(workspace: Workspace):
+    small = SmallProject.make(workspace, items=3, people=3, overlap=3, gold_share=0)
+    ann, bob, eve = small.people
+    give_role(small, eve, Role.EXPERT)
+    for item in small.items:
+        disagree(small, item, ann, bob)
+    assert waiting(small) == list(small.items)
+    decided(small, small.items[0], small.classes[0], actor_id=eve)
+    assert waiting(small) == list(small.items[1:])
+
+
+def test_somebody_who_skipped_the_item_cannot_be_asked_again(workspace: Workspace):
+    small = SmallProject.make(workspace, items=1, people=3, overlap=3, gold_share=0)
+    (item,) = small.items
+    disagree(small, item)
+    assert waiting(small) == []
+    give(small, small.people[2], item, verdict="skip")
+    assert waiting(small) == [item]
+
+
+def test_a_likely_error_waits_until_nobody_is_left_to_ask(workspace: Workspace):
+    small = SmallProject.make(workspace, items=1, people=3, overlap=3, opinions="by_need", gold_share=0)
+    (item,) = small.items
+    small.answer(small.people[0], item)
+    doubt(small, item, 0.8, small.classes[1])
+    with writing(workspace.engine) as session:
+        session.get_one(Item, item).wanted = 2
+    assert waiting(small) == []  # a second opinion comes first
+    small.answer(small.people[1], item)
+    assert waiting(small) == [item]
+
+
+def test_what_came_with_another_class_than_people_chose_waits_however_sure_they_are(workspace: Workspace):
+    small = SmallProject.make(workspace, items=2, people=3, overlap=3, gold_share=0)
+    kept, changed = small.items
+    with writing(workspace.engine) as session:
+        for item in small.items:
+            brought = Annotation(
+                id=new_event(), project_id=small.id, item_id=item, user_id=small.owner, verdict=Verdict.LABEL,
+                class_id=small.classes[0], origin=Origin.IMPORTED,
+            )  # fmt: skip
+            session.add(brought)
+            session.flush()
+            settle(session, item)
+    for person in small.people[:2]:
+        small.answer(person, kept, small.classes[0])
+        small.answer(person, changed, small.classes[1])
+    with writing(workspace.engine) as session:
+        session.get_one(Label, changed).confidence = 0.99
+    (found,) = read_review(workspace, small.owner, small.id).items
+    assert found.item_id == changed
+    assert found.why == "it came as “cat”; 2 say “dog”, 1 says “cat”"
+
+
+def test_a_decision_on_a_class_that_was_split_is_none(small: SmallProject):
+    item = small.items[0]
+    disagree(small, item)
+    decided(small, item, small.classes[0])
+    split_class(small.workspace, small.owner, small.classes[0], ["tabby", "lynx"])
+    found = of(small, item)
+    assert found.decision is None
+    assert [opinion.counts for opinion in found.opinions] == [False, True]
 
 
 def test_a_disagreement_that_the_weighing_settled_does_not_wait(small: SmallProject):

@@ -4,14 +4,15 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from sqlmodel import col, select
+from sqlmodel import col, func, select
 
 from labeling.annotation import answers, queue
 from labeling.annotation.adjudication import make_gold
 from labeling.annotation.claims import Claim
 from labeling.annotation.routing import draw, gold_slots
 from labeling.db.engine import reading
-from labeling.db.schema import Annotation, Assignment, Item, Lease, Reason
+from labeling.db.schema import Annotation, Assignment, Item, Label, Lease, QueueEntry, Reason
+from labeling.learning import ranking
 from labeling.projects import Settings, update_settings
 from labeling.workspace import Workspace
 from tests.annotation.expert import decided
@@ -75,19 +76,65 @@ def test_nobody_can_tell_a_gold_item_from_another(small: SmallProject):
     assert shown[0] == shown[1]
 
 
-def test_ranked_gold_items_look_like_ranked_ones(workspace: Workspace):
-    small = SmallProject.make(workspace, items=ITEMS, people=1, gold_share=0)
-    small.add_features(np.linspace(-3, 3, ITEMS, dtype=np.float32)[:, None])
-    for item, class_id in ((small.items[0], small.classes[0]), (small.items[-1], small.classes[1])):
-        decided(small, item, class_id, gold=True)
+def test_what_is_left_grows_less_by_a_gold_item_as_by_any_other(small: SmallProject):
+    person = small.people[0]
+    left = queue.count_remaining(small.workspace, person, small.id)
+    assert left == ITEMS
+    for _ in range(5):
+        (claimed,) = claim(small, person)
+        left -= 1
+        assert queue.count_remaining(small.workspace, person, small.id) == left
+        answer_all(small, person, [claimed])
+        assert queue.count_remaining(small.workspace, person, small.id) == left
+
+
+@pytest.fixture
+def ranked(workspace: Workspace) -> SmallProject:
+    """A ranked project with a model; every fourth item is gold, and lies where the model knows nothing better."""
+    small = SmallProject.make(workspace, items=ITEMS, people=2, gold_share=0.5, strategy="margin")
+    rows = np.random.default_rng(0).normal(size=(ITEMS, 4)).astype(np.float32)
+    small.add_features(rows)
+    for place in range(0, ITEMS, 4):
+        decided(small, small.items[place], small.classes[place // 4 % 2], gold=True)  # whatever it looks like
+    for place in range(1, 9, 2):
+        small.answer(small.owner, small.items[place], small.classes[int(rows[place, 0] > 0)])
     small.learn()
-    update_settings(workspace, small.owner, small.id, {"gold_share": 0.5})
-    claims = claim(small, small.people[0], ITEMS)
-    found = [each for each in claims if each.item.id in (small.items[0], small.items[-1])]
-    assert found
-    fields = {"utility", "why", "reason"}
-    assert {frozenset(each.model_dump(include=fields)) for each in claims} == {frozenset(fields)}
-    assert {each.reason for each in found} == {Reason.STRATEGY}
+    return small
+
+
+def test_ranked_gold_items_have_all_that_others_have(ranked: SmallProject):
+    claims = claim(ranked, ranked.people[0], 20)
+    golden = [each for each in claims if ranked.items.index(each.item.id) % 4 == 0]
+    others = [each for each in claims if each not in golden]
+    assert len(golden) >= 3 and others
+    for each in claims:
+        assert (each.reason, each.utility) == (Reason.STRATEGY, None)
+        assert each.suggestion is not None and each.ranking and each.model_version == 1
+    assert all("torn" in each.why or "but maybe" in each.why or each.why for each in claims)
+
+
+def test_suggestions_for_gold_items_come_from_what_has_not_learned_them(ranked: SmallProject):
+    """Whoever only confirms suggestions would otherwise be right on every gold item."""
+    shown = {}
+    for person in ranked.people:
+        for each in claim(ranked, person, 20):
+            if ranked.items.index(each.item.id) % 4 == 0 and each.suggestion is not None:
+                shown[each.item.id] = each.suggestion.class_id
+    with reading(ranked.workspace.engine) as session:
+        known = dict(session.exec(select(Label.item_id, Label.class_id).where(col(Label.item_id).in_(shown))).all())
+    assert len(shown) >= 5 and known != shown
+
+
+def test_of_many_gold_items_those_are_asked_that_the_ranking_holds(ranked: SmallProject, monkeypatch):
+    monkeypatch.setattr(ranking, "GOLD", 4)
+    ranked.learn()
+    with reading(ranked.workspace.engine) as session:
+        newest = session.exec(select(func.max(QueueEntry.ranking_id))).one()
+        held = select(QueueEntry.item_id).where(QueueEntry.ranking_id == newest, QueueEntry.reason == Reason.GOLD)
+        has_place = set(session.exec(held).all())
+    assert len(has_place) == 4
+    golden = {each.item.id for each in claim(ranked, ranked.people[0], 4)} & set(ranked.items[::4])
+    assert golden <= has_place
 
 
 def test_an_answer_to_a_gold_item_takes_no_place_and_changes_no_label(small: SmallProject):
@@ -160,6 +207,7 @@ def test_a_hidden_suggestion_is_kept_and_not_shown(suggesting: SmallProject):
     update_settings(small.workspace, small.owner, small.id, {"suggestions": "hide"})
     (shown,) = claim(small, person, 1)
     assert shown.suggestion is None and shown.keywords == []
+    assert shown.why == "one of those that teach the model most"  # not what the model is torn between
     answer_all(small, person, [shown])
     with reading(small.workspace.engine) as session:
         given = session.exec(select(Annotation).where(Annotation.user_id == person)).one()

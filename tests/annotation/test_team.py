@@ -5,11 +5,12 @@ from sqlmodel import select
 
 from labeling.annotation import queue, team
 from labeling.db.engine import reading, writing
-from labeling.db.schema import Event, Job, JobKind, JobState, Label, Role, User
+from labeling.db.schema import Comment, Event, Job, JobKind, JobState, Label, Role, User
 from labeling.errors import Invalid, NotAllowed, NotFound
 from labeling.projects import list_projects
 from labeling.users import grant
 from labeling.workspace import Workspace
+from tests.annotation.test_threads import send_back
 from tests.db.small_project import SmallProject, add_user, answer_to
 
 
@@ -88,6 +89,21 @@ def test_whoever_is_taken_out_leaves_their_answers_and_gives_back_their_leases(s
         grant(session, small.id, carl, Role.ANNOTATOR)
     both = [len(queue.claim(small.workspace, person, small.id, 100)) for person in (bob, carl)]
     assert both == [6, 5]  # the first item has one answer, and room for one more person
+
+
+def test_whoever_is_taken_out_is_asked_no_more_for_what_was_sent_back_to_them_even_when_they_return(
+    small: SmallProject,
+):
+    item, ann = small.items[0], small.people[0]
+    events = [small.answer(person, item) for person in small.people]
+    send_back(small, item, events)
+    team.remove_member(small.workspace, small.owner, small.id, ann)
+    with reading(small.workspace.engine) as session:
+        waiting_for = session.exec(select(Comment.returned_to).where(Comment.done == None)).all()  # noqa: E711
+    assert waiting_for == [small.people[1]]
+    with writing(small.workspace.engine) as session:
+        grant(session, small.id, ann, Role.ANNOTATOR)
+    assert item not in [claim.item.id for claim in queue.claim(small.workspace, ann, small.id, 100)]
 
 
 def test_whoever_comes_back_has_the_new_role_and_no_stronger_old_one(small: SmallProject):

@@ -4,10 +4,19 @@ import pytest
 from sqlmodel import select
 
 from labeling.annotation import answers, queue
-from labeling.annotation.threads import MAX_REMARK, Remark, Said, read_thread, remark
+from labeling.annotation.threads import (
+    MAX_REMARK,
+    Remark,
+    Said,
+    active_members,
+    close_returned,
+    read_thread,
+    remark,
+)
 from labeling.db.engine import reading, writing
-from labeling.db.schema import Annotation, Comment, Reason, Role
+from labeling.db.schema import Annotation, Comment, Membership, Reason, Role, User
 from labeling.errors import Invalid, NotAllowed, NotFound
+from labeling.projects import update_settings
 from labeling.users import grant
 from labeling.workspace import Workspace
 from tests.annotation.expert import decided, give_role
@@ -147,3 +156,43 @@ def test_an_expert_who_is_an_annotator_again_sends_nothing_back(small: SmallProj
     give_role(small, small.owner, Role.ANNOTATOR)
     with pytest.raises(NotAllowed):
         send_back(small, item, [event])
+
+
+def leave(small: SmallProject, person: int, how: str) -> None:
+    """Take a person out: of the project or of the workspace, or only out of what counts."""
+    with writing(small.workspace.engine) as session:
+        if how == "disabled":
+            session.get_one(User, person).disabled = 1.0
+        else:
+            setattr(session.get_one(Membership, (small.id, person)), how, 1.0)
+
+
+@pytest.mark.parametrize("how", ["removed", "set_aside", "disabled"])
+def test_nothing_is_sent_back_to_somebody_who_cannot_be_asked_any_more(small: SmallProject, how: str):
+    item, (ann, bob) = small.items[0], small.people[:2]
+    events = [small.answer(person, item) for person in (ann, bob)]
+    repeated = new_event()
+    first = write(small, small.owner, item, "Look again.", event_id=repeated, return_to=events)
+    leave(small, ann, how)
+    with reading(small.workspace.engine) as session:
+        assert set(session.exec(active_members(small.id)).all()) == {small.owner, *small.people} - {ann}
+    with pytest.raises(Invalid, match=r"^animals person 0 cannot be asked any more; .*\.$"):
+        send_back(small, item, events)
+    assert write(small, small.owner, item, "Look again.", event_id=repeated, return_to=events)[0].id == first[0].id
+    assert [said.returned_to for said in send_back(small, item, events[1:])] == ["animals person 1"]
+    update_settings(small.workspace, small.owner, small.id, {"blind": True})
+    with pytest.raises(Invalid, match=r"^Person 1 cannot be asked any more"):
+        send_back(small, item, events)
+
+
+def test_what_was_sent_back_to_one_person_is_closed_in_one_project_or_everywhere(small: SmallProject):
+    item, (ann, bob) = small.items[0], small.people[:2]
+    send_back(small, item, [small.answer(person, item) for person in (ann, bob)])
+    write(small, ann, item, "Why?")
+    for where, open_ones in ((small.id + 1, [False, False]), (small.id, [True, False])):
+        with writing(small.workspace.engine) as session:
+            close_returned(session, ann, where)
+        assert [said.done for said in read_thread(small.workspace, small.owner, small.id, item)][:2] == open_ones
+    with writing(small.workspace.engine) as session:
+        close_returned(session, bob)
+    assert [said.done for said in read_thread(small.workspace, small.owner, small.id, item)] == [True, True, False]

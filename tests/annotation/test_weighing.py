@@ -67,8 +67,8 @@ def test_every_method_can_be_asked_for_and_says_so(method: Method) -> None:
 
 
 def test_majority_is_chosen_while_little_can_be_compared_and_difficulty_after_that() -> None:
-    few = of([(item, person, 0) for item in range(9) for person in range(2)], 12, 2, 3)
-    more = of([(item, person, 0) for item in range(10) for person in range(2)], 12, 2, 3)
+    few = of([(item, person, 0) for item in range(9) for person in range(3)], 12, 3, 3)
+    more = of([(item, person, 0) for item in range(10) for person in range(3)], 12, 3, 3)
     assert weigh(few).method.tolist() == ["majority"] * 9 + ["none"] * 3
     assert weigh(more).method.tolist() == ["difficulty"] * 10 + ["none"] * 2
     once = of([(item, 0, 0) for item in range(12)], 12, 2, 3)

@@ -16,7 +16,7 @@ LABELS = 30
 PAGES = ("", "label", "label?view=grid", "review", "insights", "settings", "export", "team")
 TABS = {
     "insights": ("Classes", "People", "Agreement", "Simulate"),
-    "settings": ("Words", "Labeling", "Near-duplicates"),
+    "settings": ("Words", "Labeling", "Near-duplicates", "History"),
 }
 
 

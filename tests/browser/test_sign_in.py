@@ -170,7 +170,7 @@ def test_a_password_is_changed_on_the_account_page(place: Place, visit) -> None:
     page.get_by_label("The new one", exact=True).fill("entirely new words")
     page.get_by_label("The new one once more").fill("entirely new words")
     page.get_by_role("button", name="Change password").click()
-    says(page, "Changed. Your other browsers have to sign in again.")
+    says(page, "Changed. Your other browsers have to sign in again; your API tokens have ended.")
     elsewhere.wait_for_url("**/sign-in?*", timeout=SOON)
     assert "/account" in page.url
     enter(elsewhere, place)

@@ -118,8 +118,21 @@ def test_an_annotator_sees_their_own_answers_and_how_many_are_hidden(project: Sm
     assert (found.total, found.hidden) == (2, 2)
     assert {answer.person for item in found.items for answer in item.answers} == {"animals person 0"}
     assert all(answer.mine for item in found.items for answer in item.answers)
-    hidden = behind(project, By(user_id=bob), actor=ann)
-    assert (hidden.items, hidden.total, hidden.hidden) == ([], 0, 4)
+    for others in (By(user_id=bob), Took(low=0.5, high=5000.0, user_id=bob)):
+        with pytest.raises(NotAllowed):
+            behind(project, others, actor=ann)
+
+
+def test_an_annotator_is_not_told_the_label_that_others_gave(project: SmallProject) -> None:
+    ann = project.people[0]
+    item = project.items[0]
+    other = next(c for c in project.classes if c != project.classes[0])
+    decide(project.workspace, project.owner, project.id, [Decision(event_id=new_event(), item_id=item, class_id=other)])
+    label = {}
+    for actor in (ann, project.owner):
+        (found,) = (one for one in behind(project, By(user_id=ann), actor=actor).items if one.item_id == item)
+        label[actor] = found.label
+    assert (label[ann], label[project.owner]) == ("cat", "dog")
 
 
 def test_an_expert_sees_everybodys_answers(project: SmallProject) -> None:

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from labeling.db.engine import writing
+from labeling.db.schema import Label
 from labeling.learning.held_out import HeldOut, held_out
 from labeling.workspace import Workspace
 from tests.db.small_project import SmallProject
@@ -48,3 +50,13 @@ def test_no_class_is_ever_out_of_the_question(small: SmallProject) -> None:
 def test_an_item_without_a_label_has_no_verdict(small: SmallProject) -> None:
     found, _ = judged(small)
     assert np.isnan(found.of_rows(np.array([30]), list(small.classes))).all()
+
+
+def test_a_verdict_is_given_anew_when_labels_became_others(small: SmallProject) -> None:
+    first = held_out(small.workspace, small.id)
+    assert held_out(small.workspace, small.id) is first
+    with writing(small.workspace.engine) as session:
+        for item in small.items[10:16]:
+            session.get_one(Label, item).class_id = small.classes[DOG]
+    again = held_out(small.workspace, small.id)
+    assert again is not None and again is not first

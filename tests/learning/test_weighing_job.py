@@ -7,6 +7,7 @@ from sqlmodel import col, select
 from labeling import jobs
 from labeling.annotation import answers, queue
 from labeling.annotation.adjudication import Decision, decide
+from labeling.annotation.merging import merge_class
 from labeling.db.engine import reading, writing
 from labeling.db.schema import (
     Doubt,
@@ -25,6 +26,7 @@ from labeling.db.schema import (
 )
 from labeling.learning.head import LinearHead
 from labeling.learning.people_records import read_records
+from labeling.learning.training import learn
 from labeling.learning.versions import live_model
 from labeling.learning.weighing_job import run_weighing
 from labeling.projects import update_settings
@@ -154,9 +156,7 @@ def test_by_need_another_opinion_is_asked_where_people_disagree_and_not_elsewher
     with reading(workspace.engine) as session:
         wanted = set(session.exec(select(Item.wanted)).all())
     assert wanted == {2}
-    differing = {**truth, **dict.fromkeys(small.items[:5], 2), **dict.fromkeys(small.items[2:5:3], 0)}
     give(small, small.people[1], {**truth, **{i: (truth[i] + 1) % 3 for i in small.items[:5]}})
-    assert differing
     weigh(small)
     with reading(workspace.engine) as session:
         asked = set(session.exec(select(Item.id).where(col(Item.wanted) == 3)).all())
@@ -246,7 +246,7 @@ def test_a_careless_person_is_flagged_by_gold_items_and_the_log_says_so(workspac
 def test_an_answer_given_meanwhile_is_not_overwritten(crowd: SmallProject, monkeypatch: pytest.MonkeyPatch):
     from labeling.learning import weighing_job
 
-    read = weighing_job._read
+    read = weighing_job.gather
 
     def and_then_somebody_answers(workspace: Workspace, project_id: int):
         found = read(workspace, project_id)
@@ -254,10 +254,107 @@ def test_an_answer_given_meanwhile_is_not_overwritten(crowd: SmallProject, monke
         decide(workspace, crowd.owner, project_id, [made])
         return found
 
-    monkeypatch.setattr(weighing_job, "_read", and_then_somebody_answers)
+    monkeypatch.setattr(weighing_job, "gather", and_then_somebody_answers)
     weigh(crowd)
     assert stored(crowd)[crowd.items[0]].source is Source.ADJUDICATED
     assert stored(crowd)[crowd.items[1]].method is Method.DIFFICULTY
+
+
+def test_a_class_that_was_merged_meanwhile_gets_no_label_and_all_is_weighed_again(
+    crowd: SmallProject, monkeypatch: pytest.MonkeyPatch
+):
+    from labeling.learning import weighing_job
+
+    read = weighing_job.gather
+
+    def and_then_classes_change(workspace: Workspace, project_id: int):
+        found = read(workspace, project_id)
+        monkeypatch.undo()
+        merge_class(workspace, crowd.owner, crowd.classes[1], crowd.classes[0])
+        return found
+
+    monkeypatch.setattr(weighing_job, "gather", and_then_classes_change)
+    weigh(crowd)
+    assert crowd.classes[1] not in {label.class_id for label in stored(crowd).values()}
+    assert waiting_jobs(crowd) >= {JobKind.WEIGH}
+
+
+def waiting_jobs(small: SmallProject) -> set[JobKind]:
+    with reading(small.workspace.engine) as session:
+        return set(session.exec(select(Job.kind).where(Job.state == JobState.QUEUED)).all())
+
+
+def work_off(small: SmallProject, most: int = 12) -> int:
+    """Run whatever waits and what follows from it; returns how many jobs that were."""
+    for count in range(most):
+        job = jobs.take(small.workspace, "worker", project_id=small.id, kinds={JobKind.TRAIN, JobKind.WEIGH})
+        if job is None:
+            return count
+        (learn if job.kind is JobKind.TRAIN else run_weighing)(small.workspace, job)
+    return most
+
+
+def test_the_worker_comes_to_rest_after_an_undo_and_the_weighed_label_is_back(crowd: SmallProject):
+    crowd.add_features(np.eye(3, dtype=np.float32)[[row % 3 for row in range(ITEMS)]])
+    update_settings(crowd.workspace, crowd.owner, crowd.id, {"overlap": 2})
+    (item,) = crowd.add_items(1)
+    for person, index in ((0, 0), (2, 1)):
+        give(crowd, crowd.people[person], {item: index})
+    assert work_off(crowd) < 12
+    before = stored(crowd)[item]
+    made = Decision(event_id=new_event(), item_id=item, class_id=crowd.classes[2])
+    decide(crowd.workspace, crowd.owner, crowd.id, [made])
+    answers.undo(crowd.workspace, crowd.owner, made.event_id)
+    assert work_off(crowd) < 12
+    after = stored(crowd)[item]
+    assert (after.class_id, after.method) == (before.class_id, Method.DIFFICULTY)
+
+
+def test_merging_classes_weighs_the_answers_anew(crowd: SmallProject):
+    crowd.add_features(np.eye(3, dtype=np.float32)[[row % 3 for row in range(ITEMS)]])
+    crowd.learn()
+    work_off(crowd)
+    merge_class(crowd.workspace, crowd.owner, crowd.classes[2], crowd.classes[1])
+    assert {label.method for label in stored(crowd).values()} == {Method.DIFFICULTY, Method.MAJORITY}
+    work_off(crowd)
+    assert {label.method for label in stored(crowd).values()} == {Method.DIFFICULTY}
+
+
+def test_two_people_alone_are_not_told_apart(workspace: Workspace):
+    small = SmallProject.make(workspace, items=ITEMS, people=2, classes=("cat", "dog", "cow"), overlap=2)
+    truth = {item: row % 3 for row, item in enumerate(small.items)}
+    give(small, small.people[0], truth)
+    give(
+        small, small.people[1], {item: (index + (row % 4 == 0)) % 3 for row, (item, index) in enumerate(truth.items())}
+    )
+    weigh(small)
+    labels = stored(small)
+    assert set(labels) == {item for row, item in enumerate(small.items) if row % 4}
+    assert {label.method for label in labels.values()} == {Method.MAJORITY}
+
+
+def test_where_everybody_is_set_aside_nothing_is_doubted_and_why_they_were_stays(crowd: SmallProject):
+    weigh(crowd)
+    known = {one.user_id for one in read_records(crowd.workspace, crowd.owner, crowd.id).people}
+    with writing(crowd.workspace.engine) as session:
+        session.add(Doubt(item_id=crowd.items[0], project_id=crowd.id, score=0.9, class_id=crowd.classes[1]))
+        for person in crowd.people:
+            session.get_one(Membership, (crowd.id, person)).set_aside = 1.0
+    weigh(crowd)
+    assert not doubts(crowd)
+    assert {one.user_id for one in read_records(crowd.workspace, crowd.owner, crowd.id).people} == known
+
+
+def test_agreement_with_others_leaves_ones_own_answer_out(workspace: Workspace):
+    small = SmallProject.make(workspace, items=4, people=3, overlap=3)
+    cat, dog = 0, 1
+    for person, said in enumerate(([cat, cat, dog, cat], [cat, dog, dog, dog], [cat, dog, cat, dog])):
+        give(small, small.people[person], dict(zip(small.items, said, strict=True)))
+    weigh(small)
+    found = {one.user_id: one.agreement for one in read_records(workspace, small.owner, small.id).people}
+    # The first meets two who agree on items 0, 1 and 3, and is with them on the first of these.
+    assert found[small.people[0]] == pytest.approx(1 / 3)
+    assert found[small.people[1]] == pytest.approx(1.0)  # the others agree on item 0 alone
 
 
 def test_the_model_may_learn_from_how_likely_each_class_is(crowd: SmallProject):

@@ -22,7 +22,7 @@ import labeling.delivery
 import labeling.features
 import labeling.intake
 import labeling.learning
-from labeling import classes, jobs, projects
+from labeling import audit_log, classes, jobs, projects
 from labeling.annotation.adjudication import Decision
 from labeling.annotation.answers import Answer
 from labeling.annotation.threads import Remark
@@ -60,7 +60,7 @@ def doors() -> dict[str, Callable[..., Any]]:
         labeling.annotation, labeling.assurance, labeling.delivery, labeling.features, labeling.intake,
         labeling.learning,
     )  # fmt: skip
-    places = [projects, classes, jobs, *(module for package in packages for module in modules(package))]
+    places = [projects, classes, jobs, audit_log, *(module for package in packages for module in modules(package))]
     return {
         f"{place.__name__}.{name}": function
         for place in places
@@ -104,7 +104,7 @@ def sent(small: SmallProject) -> dict[str, object]:
         "folder": small.workspace.root / "exports",
         "changes": {"overlap": 2}, "files": [], "path": small.workspace.root / "pictures",
         "source": Source("image", [], 0), "upload": upload.id, "job_id": job_id,
-        "which": behind.By(user_id=small.people[0]), "number": 1,
+        "which": behind.OfClass(class_id=small.classes[0]), "number": 1,
         "class_id": small.classes[0], "into": small.classes[1], "class_ids": small.classes[::-1], "name_or_id": "cat",
         "texts": {small.classes[0]: ["a cat"]},
         "decisions": [Decision(event_id=new_event(), item_id=small.items[0], class_id=small.classes[1])],

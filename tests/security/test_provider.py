@@ -1,10 +1,13 @@
 """Signing in through an identity provider, and what a false one, or somebody in between, would try."""
 
+import asyncio
 import base64
 import json
+import socket
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,10 +24,11 @@ from labeling.db.schema import User
 from labeling.errors import Invalid
 from labeling.projects import create_project, list_projects
 from labeling.users import local_user
+from labeling.web import provider as providers
 from labeling.web import sign_in
 from labeling.web.api import create_api
 from labeling.web.auth import NameTheActor
-from labeling.web.provider import Provider
+from labeling.web.provider import Pending, Provider, Unreachable
 from labeling.workspace import Workspace
 from tests.security.identity_provider import CLIENT, SECRET, FakeProvider, providing
 from tests.security.test_sign_in import HTTPS, PAGE, enter, token_in, who
@@ -37,6 +41,13 @@ pytestmark = pytest.mark.usefixtures("quick_passwords")
 WORDS = "correct horse battery"
 
 Browser = Callable[[], TestClient]
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is, a provider that answers is not away."""
+    monkeypatch.setattr(providers, "PATIENCE", 60.0)
+    monkeypatch.setattr(providers, "PAGE_PATIENCE", 60.0)
 
 
 @pytest.fixture(scope="module")
@@ -273,6 +284,19 @@ def test_nobody_is_led_elsewhere_afterwards(browser: Browser, fake: FakeProvider
     assert through(browser(), fake, next="https://evil.example").headers["location"] == "/"
 
 
+def test_a_cookie_that_somebody_planted_leads_nobody_elsewhere(browser: Browser, fake: FakeProvider) -> None:
+    """It is not signed: what it says of where to go counts no more than what anybody says."""
+    fake.more["email_verified"] = True
+    client = browser()
+    said = fake.authorize(go(client))
+    pending = Pending.opened(client.cookies["__Host-askwise-provider"])
+    assert pending is not None
+    cookies = {**client.cookies, "__Host-askwise-provider": replace(pending, next="https://evil.example/").sealed()}
+    planted = browser()
+    planted.cookies.update(cookies)
+    assert come_back(planted, said).headers["location"] == "/"
+
+
 def test_where_one_goes_is_named_in_full(browser: Browser, fake: FakeProvider) -> None:
     query = parse_qs(urlsplit(go(browser())).query)
     assert query["redirect_uri"] == [f"{HTTPS}/sign-in/callback"]
@@ -309,6 +333,80 @@ def test_a_provider_that_is_away_is_one_sentence(workspace: Workspace, ada: int)
     app = Starlette(routes=sign_in.routes(workspace, away), middleware=[Middleware(NameTheActor, workspace=workspace)])
     client = TestClient(app, base_url=HTTPS, client=("203.0.113.9", 50000), follow_redirects=False, headers=PAGE)
     assert "cannot be reached at this moment" in client.get("/sign-in").text
+
+
+@pytest.fixture
+def silent() -> Iterator[socket.socket]:
+    """Where connections are taken and nothing is ever answered."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.setblocking(False)
+        yield listener
+
+
+def connections(listener: socket.socket) -> int:
+    """How many came since the last look."""
+    for number in range(100):
+        try:
+            listener.accept()[0].close()
+        except BlockingIOError:
+            return number
+    raise AssertionError
+
+
+def test_a_silent_provider_is_asked_once_by_however_many_and_then_left_alone_for_a_while(
+    silent: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(providers, "PATIENCE", 0.2)
+    away = Provider(f"http://127.0.0.1:{silent.getsockname()[1]}", CLIENT, SECRET)
+
+    async def begin_at_once() -> list[object]:
+        pending = Pending.new("/", "")
+        return await asyncio.gather(*(away.begin(pending, HTTPS) for _ in range(5)), return_exceptions=True)
+
+    def asked() -> int:
+        assert [type(each) for each in asyncio.run(begin_at_once())] == [Unreachable] * 5
+        return connections(silent)
+
+    assert [asked(), asked()] == [1, 0]
+    now = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: now() + providers.AWAY_SECONDS + 1)
+    assert [asked(), asked()] == [1, 0]
+
+
+def test_a_page_does_not_wait_for_a_silent_provider(silent: socket.socket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(providers, "PAGE_PATIENCE", 0.05)
+    away = Provider(f"http://127.0.0.1:{silent.getsockname()[1]}", CLIENT, SECRET)
+    with pytest.raises(Unreachable, match="cannot be reached"):
+        asyncio.run(asyncio.wait_for(away.site(), providers.PATIENCE / 2))
+
+
+def test_a_page_that_stopped_waiting_does_not_stop_the_asking(
+    fake: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    slow = Provider(fake.issuer, CLIENT, SECRET)
+
+    async def wait_twice() -> str:
+        with monkeypatch.context() as hurried, pytest.raises(Unreachable):
+            hurried.setattr(providers, "PAGE_PATIENCE", 0.0)
+            await slow.site()
+        return await slow.site()
+
+    before = fake.asked.count("/keys")
+    assert asyncio.run(wait_twice()) == fake.issuer
+    assert fake.asked.count("/keys") == before + 1
+
+
+def test_a_provider_that_is_back_is_used_again(
+    browser: Browser, fake: FakeProvider, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.announces = {"issuer": "https://evil.example"}
+    client = browser()
+    assert "Continue with" not in client.get("/sign-in").text
+    fake.announces = {}
+    assert "Continue with" not in client.get("/sign-in").text
+    now = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: now() + providers.AWAY_SECONDS + 1)
+    assert "Continue with" in client.get("/sign-in").text
 
 
 def test_a_reset_link_ties_an_account_to_the_provider(

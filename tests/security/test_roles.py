@@ -49,6 +49,8 @@ LEAST: dict[str, Role | str] = {
     **dict.fromkeys(
         (
             "annotation.adjudication.decide", "annotation.adjudication.make_gold", "annotation.review.read_item",
+            "annotation.item_history.read_item_history",
+            "annotation.queue.upcoming", "learning.labeled_sets.of_project",
             "annotation.review.read_review", "delivery.exports.export_rows", "delivery.exports.export_stream",
             "delivery.exports.survey", "delivery.files.export_file", "delivery.prediction.predict",
             "projects.update_guidelines", "annotation.gold_file.gold_from_file",
@@ -62,8 +64,8 @@ LEAST: dict[str, Role | str] = {
         (
             "annotation.merging.merge_class", "annotation.merging.restore_class", "annotation.splitting.split_class",
             "annotation.team.change_role", "annotation.team.list_team", "annotation.team.remove_member",
-            "annotation.team.set_aside", "classes.add_class", "classes.edit_class", "classes.items_of_class",
-            "classes.order_classes", "classes.retire_class", "features.choices.encode_again",
+            "annotation.team.set_aside", "audit_log.read_events", "classes.add_class", "classes.edit_class",
+            "classes.items_of_class", "classes.order_classes", "classes.retire_class", "features.choices.encode_again",
             "intake.import_job.cancel_import", "intake.import_job.preview_import", "intake.import_job.read_import",
             "intake.import_job.refused_file", "intake.import_job.request_import", "intake.import_job.resume_import",
             "intake.importer.import_records", "intake.inbox.begin_upload", "intake.inbox.find_in_folder",
@@ -80,9 +82,9 @@ LEAST: dict[str, Role | str] = {
 FOR_ANNOTATORS = {
     "annotation.answers.submit", "annotation.answers.undo", "annotation.answers.undo_batch", "annotation.queue.claim",
     "annotation.queue.count_remaining", "annotation.queue.release", "annotation.queue.renew",
-    "annotation.queue.upcoming", "annotation.team.list_owners", "annotation.threads.read_thread",
+    "annotation.team.list_owners", "annotation.threads.read_thread",
     "annotation.threads.remark", "classes.find_class", "classes.list_classes", "delivery.media.media_file",
-    "jobs.newest", "learning.labeled_sets.count_answers", "learning.labeled_sets.of_project",
+    "jobs.newest", "learning.labeled_sets.count_answers",
     "learning.simulation_job.latest", "learning.simulation_job.open_job",
     "features.choices.encoder_choices", "features.choices.feature_state",
     "intake.near_duplicates.read_near_duplicates", "learning.behind.items_behind", "learning.changes.read_changes",
@@ -108,7 +110,9 @@ ROUTES: dict[str, Role | str] = {
     **dict.fromkeys(
         (
             "GET /projects/{project_id}/review", "GET /projects/{project_id}/items/{item_id}/review",
+            "GET /projects/{project_id}/items/{item_id}/history",
             "POST /projects/{project_id}/decisions", "POST /projects/{project_id}/gold",
+            "GET /projects/{project_id}/queue",
             "GET /projects/{project_id}/agreement", "GET /projects/{project_id}/people",
             "GET /projects/{project_id}/export", "POST /projects/{project_id}/guidelines",
         ),
@@ -122,7 +126,7 @@ ROUTES: dict[str, Role | str] = {
             "PATCH /projects/{project_id}/settings", "POST /projects/{project_id}/uploads",
             "POST /projects/{project_id}/imports", "POST /projects/{project_id}/imports/preview",
             "GET /imports/{job_id}", "POST /imports/{job_id}/cancel", "POST /imports/{job_id}/resume",
-            "GET /imports/{job_id}/refused", "POST /projects/{project_id}/tuning",
+            "GET /imports/{job_id}/refused", "GET /projects/{project_id}/history", "POST /projects/{project_id}/tuning",
             "POST /projects/{project_id}/tuning/stop", "GET /projects/{project_id}/team",
             "POST /projects/{project_id}/invitations", "POST /invitations/{invitation_id}/revoke",
             "PATCH /projects/{project_id}/members/{user_id}", "POST /projects/{project_id}/members/{user_id}/remove",
@@ -134,7 +138,7 @@ ROUTES: dict[str, Role | str] = {
             "GET /items/{item_id}/media", "GET /projects/{project_id}", "GET /projects/{project_id}/classes",
             "GET /projects/{project_id}/find", "GET /projects/{project_id}/insights",
             "GET /projects/{project_id}/insights/items", "GET /projects/{project_id}/items/{item_id}/thread",
-            "GET /projects/{project_id}/near-duplicates", "GET /projects/{project_id}/queue",
+            "GET /projects/{project_id}/near-duplicates",
             "GET /projects/{project_id}/tuning", "POST /annotations/batches/{batch}/undo",
             "POST /annotations/{event_id}/undo", "POST /projects/{project_id}/claims",
             "POST /projects/{project_id}/find", "POST /projects/{project_id}/leases/release",

@@ -5,6 +5,7 @@ import time
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import count
 from typing import Any
 
 import pytest
@@ -455,20 +456,28 @@ def test_the_proxys_user_goes_before_a_cookie(browser: Browser, proxies: Proxies
     assert who(client, **cookie, **{"X-Forwarded-User": "stranger@example.org"}) is None
 
 
-def test_behind_a_proxy_each_browser_waits_for_itself(browser: Browser, proxies: Proxies, ada: int) -> None:
+@pytest.mark.parametrize("form", ["{}", "{}:{}", "[{}]", "[{}]:{}"])
+def test_behind_a_proxy_each_browser_waits_for_itself(browser: Browser, proxies: Proxies, ada: int, form: str) -> None:
+    """Some proxies forward the port too, which is another one for each connection."""
+    connections = count(50_000)
+
     def guess(address: str) -> int:
         client = browser("http://backend", "10.0.0.5", proxies=proxies)
+        port = next(connections)
         told = {
-            "X-Forwarded-For": f"198.51.100.1, {address}, 10.1.0.3", "X-Forwarded-Proto": "https",
-            "X-Forwarded-Host": "askwise.example",
+            "X-Forwarded-For": f"198.51.100.1, {form.format(address, port)}, {form.format(trusted, port)}",
+            "X-Forwarded-Proto": "https", "X-Forwarded-Host": "askwise.example",
         }  # fmt: skip
-        form = token_in(client.get("/sign-in", headers=told))
-        cookie = f"__Host-askwise-form={form}"
-        sent = {"form": form, "name": address, "password": "wrong password"}
+        token = token_in(client.get("/sign-in", headers=told))
+        cookie = f"__Host-askwise-form={token}"
+        sent = {"form": token, "name": f"name {port}", "password": "wrong password"}
         return client.post("/sign-in", data=sent, headers={**told, "Origin": HTTPS, "Cookie": cookie}).status_code
 
-    assert [guess("203.0.113.1") for _ in range(6)] == [403] * 5 + [429]
-    assert guess("203.0.113.2") == 403  # what the browser itself says before that counts for nothing
+    one, other, trusted = ("2001:db8:1::1", "2001:db8:2::1", "2001:db8::3") if "[" in form else (
+        "203.0.113.1", "203.0.113.2", "10.1.0.3",
+    )  # fmt: skip
+    assert [guess(one) for _ in range(6)] == [403] * 5 + [429]
+    assert guess(other) == 403  # what the browser itself says before that counts for nothing
 
 
 def test_addresses_that_nobody_vouches_for_count_as_one(browser: Browser, ada: int) -> None:
@@ -552,6 +561,31 @@ def test_a_websocket_of_another_sites_page_is_closed(browser: Browser, ada: int,
     with client.websocket_connect(STREAM, headers={"Origin": HTTPS}) as socket:
         socket.send_text("hello")
         assert socket.receive_text() == "hello browser 1"
+
+
+@pytest.mark.parametrize("signs_in", [True, False])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Origin": "http://localhost:9999"}, {"Origin": "http://localhost:9999", "Sec-Fetch-Site": "same-site"},
+        {"Origin": "http://127.0.0.1:8501"}, {"Origin": "http://localhost"}, {"Origin": "null"},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_websocket_of_another_page_at_this_machine_is_closed(
+    browser: Browser, workspace: Workspace, headers: dict[str, str], signs_in: bool
+) -> None:
+    """Of a notebook, say, or of whatever else listens here: its cookies are ours, as ports are no part of a site."""
+    client = browser("http://localhost:8501", "127.0.0.1")
+    if signs_in:
+        accounts.add_account(workspace, local_user(workspace), "ada", WORDS)
+        enter(client)
+    assert closed_with(client, headers) == 4401
+    stream = "ws://localhost:8501/_stcore/stream"
+    for own in ({"Origin": "http://localhost:8501"}, {}):  # a program at this machine says no origin
+        with client.websocket_connect(stream, headers=own) as socket:
+            socket.send_text("hello")
+            assert socket.receive_text().startswith("hello browser" if signs_in else "hello local")
 
 
 def test_an_open_websocket_ends_with_the_signing_in(

@@ -5,8 +5,15 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 from starlette.websockets import WebSocketDisconnect
+from streamlit.testing.v1 import AppTest
 
-from labeling.users import issue_token, revoke_tokens
+from labeling import accounts, signing_in
+from labeling.signing_in import Identity
+from labeling.users import bearer, issue_token, local_user, make_token, revoke_tokens
+from labeling.web import current
+from labeling.web.frame import PAGES
+from labeling.web.server import app_options
+from labeling.workspace import Workspace
 from tests.db.small_project import SmallProject
 
 
@@ -55,9 +62,30 @@ def test_a_page_from_elsewhere_opens_nothing(connect: Any, origin: str):
     assert seen(connect(), Origin=origin) == 401
 
 
-@pytest.mark.parametrize("origin", ["http://localhost:8501", "http://127.0.0.1:8501", "http://[::1]:8501"])
-def test_the_apps_own_page_is_let_in(connect: Any, origin: str):
-    assert seen(connect(), Origin=origin) == 200
+@pytest.mark.parametrize("host", ["localhost:8501", "127.0.0.1:8501", "[::1]:8501", "localhost", "LOCALHOST:80"])
+def test_the_apps_own_page_is_let_in(connect: Any, host: str):
+    assert seen(connect(host=host), Origin=f"http://{host.lower()}") == 200
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "http://localhost:9999",
+        "http://localhost",
+        "https://localhost:8501",
+        "http://127.0.0.1:8501",
+        "http://[::1]:8501",
+    ],
+)
+@pytest.mark.parametrize("site", ["", "same-site", "same-origin"])
+def test_a_page_of_another_server_at_this_machine_opens_nothing(connect: Any, origin: str, site: str):
+    """To the browser all of them are one site, so that a cookie comes along."""
+    assert seen(connect(host="localhost:8501"), Origin=origin, **{"Sec-Fetch-Site": site} if site else {}) == 401
+
+
+def test_what_a_page_of_another_server_at_this_machine_embeds_is_not_sent(connect: Any):
+    """Without an `Origin`, as for an image."""
+    assert seen(connect(host="localhost:8501"), **{"Sec-Fetch-Site": "same-site"}) == 401
 
 
 def test_the_bearer_of_a_token_is_its_user_wherever_they_are(connect: Any, small: SmallProject):
@@ -128,3 +156,27 @@ def test_a_websocket_from_elsewhere_is_closed(connect: Any, headers: dict[str, s
 def test_a_refusal_says_nothing_of_the_project(connect: Any, small: SmallProject):
     answer = connect(peer="192.168.1.7").get(f"/api/v1/projects/{small.id}")
     assert "animals" not in answer.text and answer.headers["content-type"] == "application/json"
+
+
+@pytest.mark.parametrize("kind", ["browser", "token", "proxy"])
+def test_a_new_password_spares_this_browser_and_nothing_that_only_has_its_number(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch, quick_passwords: None, kind: signing_in.Kind
+):
+    words = "correct horse battery"
+    ada = accounts.add_account(workspace, local_user(workspace), "ada", words)
+    token = make_token(workspace, ada)
+    secret = signing_in.sign_in(workspace, "ada", words, address="192.0.2.7")
+    (mine,) = signing_in.list_sign_ins(workspace, ada)
+    key = mine.id or 0
+    monkeypatch.setattr(current, "identity", lambda: Identity(kind, key))
+    monkeypatch.setattr(current, "actor", lambda: ada)
+    app = AppTest.from_file(app_options(workspace, with_worker=False)["script_path"], default_timeout=30).run()
+    app.switch_page(str(PAGES / "account.py")).run()
+    assert any("ends your API tokens" in said.value for said in app.markdown)
+    for field, said in zip(app.text_input, (words, "entirely new words", "entirely new words"), strict=True):
+        field.set_value(said)
+    (change,) = (button for button in app.button if button.label == "Change password")
+    change.click().run()
+    assert not app.exception and [said.value for said in app.error] == []
+    assert (signing_in.signed_in(workspace, secret) is not None) is (kind == "browser")
+    assert bearer(workspace, token) is None

@@ -112,6 +112,35 @@ def test_experts_change_the_guidelines_and_open_pages_hear_of_it(
     assert post(expert, path, {"guidelines": "x" * 20_001}, 422)["detail"].endswith(".")
 
 
+def test_somebody_elses_new_guidelines_are_not_overwritten(client: TestClient, connect: Connect, small: SmallProject):
+    path = f"/projects/{small.id}/guidelines"
+    give_role(small, small.people[0], Role.EXPERT)
+    expert = connect("animals person 0")
+    before = get(client, f"/projects/{small.id}")["guidelines"]
+    first = post(client, path, {"guidelines": "Mind the ears.", "before": before})
+    assert post(client, path, {"guidelines": "Mind the ears.", "before": before}) == first  # sent twice
+    late = post(expert, path, {"guidelines": "Mind the tail.", "before": before}, 400)
+    assert "meanwhile" in late["detail"] and late["detail"].endswith(".")
+    assert get(client, f"/projects/{small.id}")["guidelines"] == "Mind the ears."
+    told = post(expert, path, {"guidelines": "Mind both.", "before": "Mind the ears."})
+    assert told == {"guidelines": "Mind both.", "schema_version": first["schema_version"] + 1}
+
+
+def test_a_decision_that_somebody_overtook_is_refused_with_who_and_what(
+    client: TestClient, connect: Connect, small: SmallProject
+):
+    path = f"/projects/{small.id}/decisions"
+    give_role(small, small.people[0], Role.EXPERT)
+    post(connect("animals person 0"), path, {"decisions": [decision(small, seen=None)]})
+    (late,) = post(client, path, {"decisions": [decision(small, seen=None)]})["decisions"]
+    assert late["status"] == "refused"
+    assert late["why"] == "animals person 0 decided on this item meanwhile: “dog”. Look at it again."
+    (shown,) = get(client, f"/projects/{small.id}/review?decided=true")["items"]
+    seen = shown["decision"]["event_id"]
+    (outcome,) = post(client, path, {"decisions": [decision(small, seen=seen)]})["decisions"]
+    assert outcome["status"] == "saved"
+
+
 def test_an_annotator_and_a_stranger_are_refused_in_one_sentence(
     connect: Connect, workspace: Workspace, small: SmallProject
 ):

@@ -1,24 +1,26 @@
 """The Settings page as a script: classes, settings and near-duplicates, for owners and for those who only read."""
 
+import re
 from collections.abc import Callable
 from typing import Any, get_args
 
 import numpy as np
 import pytest
+from sqlmodel import delete, select
 from streamlit.testing.v1 import AppTest
 
 from labeling import jobs, projects
 from labeling.annotation.merging import merge_class
-from labeling.classes import ClassDetail, add_class, class_changes, list_classes, retire_class
+from labeling.classes import ClassDetail, add_class, class_changes, edit_class, list_classes, retire_class
 from labeling.db.engine import writing
-from labeling.db.schema import JobKind, Membership, Role
+from labeling.db.schema import Event, JobKind, Membership, Role
 from labeling.features.clip import Clip
 from labeling.features.matrix import FeatureMatrix
 from labeling.features.words import keep_word
 from labeling.intake.near_duplicates import link_near_duplicates
 from labeling.learning import word_preview
 from labeling.users import local_user
-from labeling.web import current, settings_classes, settings_people
+from labeling.web import current, settings_classes, settings_history, settings_people
 from labeling.web.frame import PAGES, plain
 from labeling.web.server import app_options
 from labeling.workspace import Workspace
@@ -27,6 +29,7 @@ from tests.db.small_project import SmallProject, not_waiting_for_the_disk
 WORDS, LABELING = ":material/translate: Words", ":material/tune: Labeling"
 NEAR = ":material/content_copy: Near-duplicates"
 PEOPLE = ":material/group: People and answers"
+HISTORY = ":material/history: History"
 STORY = "the pump in the northern hall rattled again this morning and nobody came to look at it"
 
 Show = Callable[..., AppTest]
@@ -408,3 +411,51 @@ def test_peoples_text_is_shown_as_it_is(show: Show, project: SmallProject) -> No
     add_class(project.workspace, project.owner, project.id, class_changes(name=hostile, description=hostile))
     said = words(show())
     assert plain(hostile) in said and hostile not in said
+
+
+def lines(app: AppTest) -> list[tuple[str, str]]:
+    """What the history tells: who with the time, and what."""
+    told = [element.value for element in app.markdown]
+    first = next((at for at, value in enumerate(told) if re.match(r":gray\[\d\d:\d\d\]", value)), len(told))
+    return list(zip(told[first::2], told[first + 1 :: 2], strict=True))
+
+
+def test_the_history_is_told_by_day_the_newest_first(show: Show, project: SmallProject) -> None:
+    edit_class(project.workspace, project.owner, project.classes[0], class_changes(name="feline"))
+    with writing(project.workspace.engine) as session:
+        made = session.exec(select(Event).where(Event.kind == "project created")).one()
+        made.created = 1_700_000_000.0
+    app = show(HISTORY)
+    newest, oldest = lines(app)
+    assert newest[1] == plain("The class “cat” was renamed “feline”.")
+    assert oldest == (":gray[22:13] **animals owner**", plain("The project “animals” was created."))
+    assert app.subheader[-1].value == "Tuesday, 14 November 2023" and len(app.subheader) == 2
+    assert "Show earlier" not in words(app)
+
+
+def test_earlier_events_are_shown_when_they_are_asked_for(
+    show: Show, project: SmallProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings_history, "PAGE", 2)
+    for name in ("a", "b", "c"):
+        edit_class(project.workspace, project.owner, project.classes[0], class_changes(name=name))
+    app = show(HISTORY)
+    assert len(lines(app)) == 2
+    app = run(next(b for b in app.button if b.label == "Show earlier").click())
+    assert len(lines(app)) == 4 and "Show earlier" not in words(app)
+
+
+def test_names_in_the_history_are_shown_as_they_are(show: Show, project: SmallProject) -> None:
+    hostile = "a *b* [c](http://d) :red[e] | <i>g</i>"
+    add_class(project.workspace, project.owner, project.id, class_changes(name=hostile))
+    told = lines(show(HISTORY))[0][1]
+    assert plain(hostile) in told and hostile not in told
+
+
+def test_the_history_says_whom_it_is_for_and_when_it_is_empty(show: Show, project: SmallProject) -> None:
+    with writing(project.workspace.engine) as session:
+        session.exec(delete(Event))
+    assert "Nothing happened yet" in [s.value for s in show(HISTORY).subheader]
+    annotator(project)
+    app = show(HISTORY)
+    assert "The history is for owners" in [s.value for s in app.subheader] and not lines(app)

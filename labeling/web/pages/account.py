@@ -33,6 +33,7 @@ def make_token() -> None:
 def password() -> None:
     """Change one's password."""
     st.subheader("Password", anchor=False)
+    quiet("A new one signs your other browsers out and ends your API tokens.")
     with st.form("password", border=False, clear_on_submit=True):
         old = st.text_input("The old one", type="password", autocomplete="current-password")
         new = st.text_input(
@@ -45,14 +46,18 @@ def password() -> None:
     if new != again:
         st.error("The two new passwords differ; type the same one twice.", icon=":material/error:")
         return
+    here = current.identity()
     try:
         accounts.change_password(
-            current.workspace(), current.actor(), old, new, address=current.address(), keep=current.identity().key
-        )
+            current.workspace(), current.actor(), old, new, address=current.address(),
+            keep=here.key if here.kind == "browser" else None,
+        )  # fmt: skip
     except AskwiseError as error:
         st.error(plain(str(error)), icon=":material/error:")
     else:
-        st.success("Changed. Your other browsers have to sign in again.", icon=":material/check:")
+        st.success(
+            "Changed. Your other browsers have to sign in again; your API tokens have ended.", icon=":material/check:"
+        )
 
 
 def browsers() -> None:

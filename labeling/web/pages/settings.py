@@ -1,11 +1,13 @@
-"""Settings: classes, words for them, what people are told, what is asked of whom, what learns, near-duplicates."""
+"""Settings: classes, words for them, what people are told, what is asked of whom, what learns, near-duplicates, and the
+history.
+"""
 
 import streamlit as st
 
 from labeling import projects
 from labeling.db.schema import Role
 from labeling.projects import MAX_GUIDELINES, ProjectSummary
-from labeling.web import current, frame, settings_classes, settings_near, settings_people
+from labeling.web import current, frame, settings_classes, settings_history, settings_near, settings_people
 from labeling.web.frame import plain, quiet
 from labeling.web.settings_saving import ERROR, Saving
 
@@ -92,10 +94,11 @@ if not owner:
 if error := st.session_state.pop(ERROR, None):
     st.error(plain(error), icon=":material/error:")
 
-class_tab, word_tab, asking_tab, people_tab, near_tab = st.tabs(
+class_tab, word_tab, asking_tab, people_tab, near_tab, history_tab = st.tabs(
     [
         ":material/category: Classes", ":material/translate: Words", ":material/tune: Labeling",
         ":material/group: People and answers", ":material/content_copy: Near-duplicates",
+        ":material/history: History",
     ],
     on_change="rerun", key="settings_tab",
 )  # fmt: skip
@@ -130,3 +133,6 @@ with near_tab:
             help="Those that are not asked stay in exports, with the item that they are nearly the same as.",
         )  # fmt: skip
         settings_near.show(project)
+with history_tab:
+    if history_tab.open:
+        settings_history.show(project)

@@ -8,7 +8,8 @@ from pydantic import BaseModel, Field
 from labeling import projects
 from labeling.annotation import adjudication, threads
 from labeling.annotation.adjudication import Decided, Decision
-from labeling.annotation.review import MOST, Cause, ReviewItem, ReviewQueue
+from labeling.annotation.review import MOST, ReviewItem, ReviewQueue
+from labeling.annotation.review_order import Cause
 from labeling.annotation.threads import Remark, Said
 from labeling.db.values import Id
 from labeling.learning import model_view
@@ -56,14 +57,16 @@ class Gold(BaseModel):
 
 
 class Guidelines(BaseModel):
-    """What people are told."""
+    """What people are to be told; where `before` is given, only if that is what they are told now."""
 
     guidelines: str
+    before: str | None = None
 
 
-class GuidelinesView(Guidelines):
+class GuidelinesView(BaseModel):
     """What people are told, and the version that open pages follow."""
 
+    guidelines: str
     schema_version: int
 
 
@@ -116,6 +119,6 @@ def add_routes(api: FastAPI, workspace: Workspace) -> None:
 
     @api.post("/projects/{project_id}/guidelines")
     def guidelines(actor: Actor, project_id: Id, new: Guidelines) -> GuidelinesView:
-        """Change what people are told; open pages show it within seconds."""
-        version = projects.update_guidelines(workspace, actor, project_id, new.guidelines)
+        """Change what people are told; open pages show it within seconds. 400 where somebody else did meanwhile."""
+        version = projects.update_guidelines(workspace, actor, project_id, new.guidelines, before=new.before)
         return GuidelinesView(guidelines=new.guidelines, schema_version=version)

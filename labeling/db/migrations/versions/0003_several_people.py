@@ -21,12 +21,28 @@ def upgrade() -> None:
     # Written out: for a column that refers, SQLite would otherwise have the whole table copied.
     op.execute("ALTER TABLE labelclass ADD COLUMN part_of INTEGER REFERENCES labelclass(id)")
     op.add_column("item", sa.Column("wanted", sa.Integer(), nullable=True))
+    op.add_column("item", sa.Column("disputed", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.add_column("item", sa.Column("gold", sa.Boolean(), server_default=sa.false(), nullable=False))
     few = sa.text("wanted IS NOT NULL")
     op.create_index("ix_item_wanted", "item", ["project_id"], sqlite_where=few, postgresql_where=few)
     op.create_index(
         "ix_item_gold", "item", ["project_id"], sqlite_where=sa.text("gold = 1"), postgresql_where=sa.text("gold")
     )
+    op.create_index(
+        "ix_item_disputed", "item", ["project_id"],
+        sqlite_where=sa.text("disputed = 1"), postgresql_where=sa.text("disputed"),
+    )  # fmt: skip
+    # Perhaps disputed: what the answers say is looked at wherever this is read.
+    op.execute("UPDATE item SET disputed = (answers >= 2)")
+    for name, which, in_sqlite in (
+        ("unsure", "verdict = 'unsure'", "verdict = 'unsure'"),
+        ("flagged", "flagged", "flagged = 1"),
+        ("decision", "origin = 'review'", "origin = 'review'"),
+    ):
+        op.create_index(
+            f"ix_annotation_{name}", "annotation", ["project_id"],
+            sqlite_where=sa.text(in_sqlite), postgresql_where=sa.text(which),
+        )  # fmt: skip
     op.add_column("label", sa.Column("method", sa.String(length=16), server_default="majority", nullable=False))
     op.add_column("label", sa.Column("distribution", sa.JSON(), nullable=True))
     op.add_column("queueentry", sa.Column("reason", sa.String(length=16), server_default="strategy", nullable=False))
@@ -73,6 +89,8 @@ def upgrade() -> None:
         sa.Column("score", sa.Float(), nullable=False),
         sa.Column("class_id", sa.Integer(), sa.ForeignKey("labelclass.id"), nullable=True),
         sa.Column("why", sa.String(), nullable=False),
+        sa.Column("worth", sa.Float(), nullable=False),
+        sa.Column("stuck", sa.Boolean(), nullable=False),
     )
     op.create_index("ix_doubt_project_id", "doubt", ["project_id"])
     op.create_table(
