@@ -262,10 +262,11 @@ def _present(label: Label | None) -> Present | None:
     return Present(class_id=label.class_id, confidence=label.confidence, source=label.source, method=label.method)
 
 
-def _people(session: Session, project_id: int) -> tuple[set[int], dict[int, float]]:
+def _people(session: Session, project_id: int) -> tuple[set[int], dict[int, float | None]]:
     """Whose answers were set aside, and how reliable people are as far as that is known."""
     aside = select(Membership.user_id).where(
         Membership.project_id == project_id, col(Membership.set_aside).is_not(None)
     )
     known = select(Reliability.user_id, Reliability.accuracy).where(Reliability.project_id == project_id)
-    return set(session.exec(aside).all()), dict(session.exec(known).all())
+    reliable: dict[int, float | None] = dict(session.exec(known).all())
+    return set(session.exec(aside).all()), reliable

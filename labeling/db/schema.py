@@ -356,11 +356,11 @@ class Doubt(SQLModel, table=True):
 
 
 class Reliability(SQLModel, table=True):
-    """What is known of a person's answers in a project, as `labeling.annotation.people` makes it; derived."""
+    """What is known of a person's answers in a project, as a round of weighing finds it; derived."""
 
     project_id: int = Field(foreign_key="project.id", primary_key=True)
     user_id: int = Field(foreign_key="user.id", primary_key=True)
-    accuracy: float  # how often an answer is the label
+    accuracy: float | None = None  # how often an answer is right; None where nothing tells
     flagged: bool = False  # careless
     figures: dict[str, Any] = _json()
     computed: float = Field(default_factory=time.time)

@@ -39,7 +39,7 @@ class Record(BaseModel):
     user_id: int
     name: str
     answers: int
-    accuracy: float  # how often an answer is the label, as all answers together have it
+    accuracy: float | None  # how often an answer is right, as all answers together tell; None where nothing tells
     agreement: float | None  # how often it is what most others say, of items on which these are not level
     seconds: float | None  # an item, the median
     flagged: bool
@@ -104,6 +104,8 @@ def records_of(read: Gathered, weighed: Weighed) -> People:
     checked = {found.person: found for found in _careless(read)}
     agreed = _agreement(read.opinions)
     seconds = read.history.given.groupby("user")["seconds"].median()
+    told = (read.answers >= 2) | (read.decided >= 0)  # items that tell how often people are right
+    compared = set(read.opinions.people[told[read.opinions.items]].tolist())
     rows = []
     for at, user in enumerate(read.people):
         if user < 0:
@@ -116,7 +118,7 @@ def records_of(read: Gathered, weighed: Weighed) -> People:
             "gold": None if gold is None else {**asdict(gold), "person": user},
         }
         flagged = gold is not None and gold.flagged
-        accuracy = float(weighed.reliability[at])
+        accuracy = float(weighed.reliability[at]) if at in compared else None
         rows.append({"user_id": user, "accuracy": accuracy, "flagged": flagged, "figures": figures})
     return People(rows, {"pull": pull_of(read)})
 

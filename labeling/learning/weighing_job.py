@@ -188,7 +188,7 @@ def _doubts(read: Gathered, weighed: Weighed, errors: LabelErrors, needed: Need)
     kept = []
     for at in dict.fromkeys([*grave.tolist(), *wanted.tolist()]):
         better = read.class_ids[int(errors.better[at])]
-        why = f"all that is known speaks for “{names.get(better, '')}”"
+        why = f"fewer than half of people may say so; next comes “{names.get(better, '')}”"
         if read.imported[at] >= 0:
             why = f"it came as “{names.get(read.class_ids[int(read.imported[at])], '')}”, and {why}"
         if asked[at]:

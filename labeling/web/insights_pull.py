@@ -59,7 +59,7 @@ def _not_yet(project: ProjectSummary, settings: Settings, *, owner: bool) -> Non
     elif settings.hidden_share:
         quiet(
             f"{why} They are hidden for {settings.hidden_share:.0%} of the items, by lot; what that comes to is here "
-            "as soon as an expert, or two others, have said what such items are."
+            "as soon as it is known what such items are: gold items, or where two others say so who saw no suggestion."
         )
     else:
         quiet(

@@ -149,7 +149,7 @@ def _table(people: list[Record], names: dict[int, str]) -> None:
         lazy=False, column_config={
             "Right": number(format=percent, help="How often an answer is right, as all answers together tell."),
             "As others": number(
-                format=percent, help="How often an answer is what the label says, of items with several answers."
+                format=percent, help="How often an answer is what most of the others say, where these prefer a class."
             ),
             "Gold right": number(help="Gold items answered as they should be."),
             "Others would": number(format="%.0f", help="How many of these gold items others would have right."),

@@ -108,6 +108,10 @@ class Labeller:
     def wait_painted(self, count: int) -> None:
         self.page.wait_for_function(f"window.painted.length >= {count}")
 
+    def wait_other(self, item: int) -> None:
+        """Wait until another item than this one is on screen: painting the same one again is none."""
+        self.page.wait_for_function("(before) => window.painted.at(-1).item !== before", arg=item)
+
     def press(self, *keys: str) -> None:
         """Press each key once, each after a new item has been painted (not so after the last)."""
         for key in keys:

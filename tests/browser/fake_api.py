@@ -209,11 +209,11 @@ async def annotations(body: dict[str, Any]) -> dict[str, Any]:
 
 
 @api.post("/annotations/{event_id}/undo")
-async def undo(event_id: str, body: dict[str, Any]) -> dict[str, Any]:
+async def undo(event_id: str, body: dict[str, Any]) -> Any:
     if body["event_id"] in pool.undone:
         return {"status": "repeated", "why": "", "claim": None}
     if event_id not in pool.answers:
-        return {"status": "refused", "why": "There is no such answer.", "claim": None}
+        return JSONResponse({"detail": "There is no answer of yours with this id."}, 404)
     pool.undone[body["event_id"]] = event_id
     claim = pool.lease(pool.answers[event_id]["item"], body["client"])
     return {"status": "undone", "why": "", "claim": claim, "live": pool.live()}

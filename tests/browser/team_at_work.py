@@ -17,6 +17,7 @@ from labeling.annotation.review import read_review
 from labeling.annotation.threads import Remark
 from labeling.db.engine import writing
 from labeling.db.schema import JobKind, Role
+from labeling.learning.find import find_item
 from labeling.learning.worker import work_off
 from labeling.projects import update_settings
 from labeling.workspace import Workspace
@@ -24,10 +25,12 @@ from tests.db.small_project import answer_to, new_event
 from tests.serving import Served, class_ids, serving
 
 OWNER, EXPERT = "Olga Petrenko", "Eve Laurent"
-ERRORS = {"Ann Kowalski": 0.03, "Bob Okafor": 0.08, "Carl Lindqvist": 0.35}  # how often each takes a digit for another
+ERRORS = {"Ann Kowalski": 0.03, "Bob Okafor": 0.1, "Carl Lindqvist": 0.5}  # how often each takes a digit for another
 WORDS = "correct horse battery"  # everybody's password
 LOOKALIKE = {0: 6, 1: 7, 2: 3, 3: 8, 4: 9, 5: 3, 6: 0, 7: 1, 8: 3, 9: 4}
 ROUNDS, A_ROUND = 5, 40  # answers of each, between which the model learns
+GOLD = 30
+CARELESS = 0.3  # whoever errs so often does not look
 APART = 7 * 3600.0  # seconds from one round to the next
 
 
@@ -67,12 +70,19 @@ class Clock:
 def _work(workspace: Workspace, me: int, project_id: int, clock: Clock) -> None:
     """What the team has done before the pictures are taken."""
     owner = accounts.add_account(workspace, me, OWNER, WORDS)
-    update_settings(workspace, owner, project_id, {"overlap": 2, "hidden_share": 0.2})
+    update_settings(
+        workspace, owner, project_id, {"overlap": 3, "hidden_share": 0.2, "gold_share": 0.2, "certainty": 0.99}
+    )
     people = {}
     for name in (*ERRORS, EXPERT):
         people[name] = accounts.add_account(workspace, owner, name, WORDS)
         team.add_member(workspace, owner, project_id, name, Role.EXPERT if name == EXPERT else Role.ANNOTATOR)
-    rng = random.Random(0)
+    rng, expert, classes = random.Random(0), people[EXPERT], class_ids(workspace, project_id)
+    truth = load_digits().target
+    for number in rng.sample(range(len(truth)), GOLD):
+        item_id = find_item(workspace, expert, project_id, f"digits-{number:04d}")
+        known = Decision(event_id=new_event(), item_id=item_id, class_id=classes[str(truth[number])], gold=True)
+        decide(workspace, expert, project_id, [known])
     for _ in range(ROUNDS):
         with patch("time.time", clock):
             for name, error in ERRORS.items():
@@ -80,9 +90,7 @@ def _work(workspace: Workspace, me: int, project_id: int, clock: Clock) -> None:
             clock.passes(APART)
         _work_off(workspace, project_id, JobKind.TRAIN)
         _work_off(workspace, project_id, JobKind.WEIGH)
-    expert = people[EXPERT]
     waiting = read_review(workspace, expert, project_id, limit=20).items
-    truth, classes = load_digits().target, class_ids(workspace, project_id)
     for item in waiting[4:12]:
         digit = str(truth[int(item.external_id.removeprefix("digits-"))])
         made = Decision(event_id=new_event(), item_id=item.item_id, class_id=classes[digit])
@@ -100,7 +108,7 @@ def _answer(workspace: Workspace, person: int, project_id: int, error: float, rn
     for claim in queue.claim(workspace, person, project_id, A_ROUND):
         digit = int(truth[int(claim.item.external_id.removeprefix("digits-"))])
         if rng.random() < error:
-            digit = LOOKALIKE[digit]
+            digit = LOOKALIKE[digit] if error < CARELESS else rng.randrange(10)
         more = {"flagged": True, "note": "smudged"} if rng.random() < 0.01 else {}
         seconds = rng.lognormvariate(0.6, 0.4)
         clock.passes(seconds)

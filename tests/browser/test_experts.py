@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from sqlmodel import col, select
+from sqlmodel import col, func, select
 
 from labeling import accounts
 from labeling.annotation import team
 from labeling.db.engine import reading
-from labeling.db.schema import Item, Job, JobKind, JobState, Role
+from labeling.db.schema import Annotation, Item, Job, JobKind, JobState, Role
 from labeling.users import local_user
 from tests.browser.driving import Labeller
 from tests.serving import Pool, Served, prepare, serving
@@ -86,12 +86,13 @@ def label_everything(first: Labeller, second: Labeller, place: Place) -> None:
     """Both at once, item by item; the second takes some digits for another one."""
     for done in range(1, ITEMS + 1):
         for person in (first, second):
-            digit = place.truth[person.item]
-            if person is second and person.item in place.disputed:
+            item = person.item
+            digit = place.truth[item]
+            if person is second and item in place.disputed:
                 digit = str((int(digit) + 1) % 10)
             person.page.keyboard.press(digit)
             if done < ITEMS:
-                person.wait_painted(done + 1)
+                person.wait_other(item)
     for person in (first, second):
         expect(person.page.get_by_role("heading", name="Everything here is labeled")).to_be_visible(timeout=SOON)
         person.wait_saved()
@@ -107,13 +108,17 @@ def wait_until_weighed(page: Page, place: Place) -> None:
     """Wait until the worker has learned from all answers and weighed them."""
     until = time.monotonic() + 120
     undone = select(Job.kind).where(col(Job.state).in_([JobState.QUEUED, JobState.RUNNING]))
-    weighed = select(Job.id).where(Job.kind == JobKind.WEIGH, Job.state == JobState.DONE)
+    failed = select(Job.kind, Job.error).where(Job.state == JobState.FAILED)
+    weighed = select(Job.report).where(Job.kind == JobKind.WEIGH, Job.state == JobState.DONE)
+    newest = select(func.max(Annotation.seq))
     while True:
         with reading(place.pool.workspace.engine) as session:
-            left, done = session.exec(undone).all(), session.exec(weighed.limit(1)).first()
-        if not left and done is not None:
+            assert session.exec(failed).all() == []
+            left, seq = session.exec(undone).all(), session.exec(newest).one()
+            report = session.exec(weighed.order_by(col(Job.id).desc()).limit(1)).first() or {}
+        if not left and report.get("seq") == seq:
             return
-        assert time.monotonic() < until, left
+        assert time.monotonic() < until, (left, report.get("seq"), seq)
         page.wait_for_timeout(200)
 
 
@@ -134,10 +139,11 @@ def test_ten_disagreements_and_no_others_reach_the_expert_who_settles_them_by_ke
     assert set(listed) == place.disputed and len(listed) == DISPUTED
     begun = time.monotonic()
     for left in range(DISPUTED, 0, -1):
-        assert eve.item in place.disputed
-        eve.page.keyboard.press(place.truth[eve.item])
+        item = eve.item
+        assert item in place.disputed
+        eve.page.keyboard.press(place.truth[item])
         if left > 1:
-            eve.wait_painted(DISPUTED - left + 2)
+            eve.wait_other(item)
     expect(eve.page.get_by_role("heading", name="Nothing waits for you")).to_be_visible()
     print(f"ten decisions by keys, saved and the next on screen: {time.monotonic() - begun:.1f} s")
     eve.wait_saved()
@@ -178,7 +184,6 @@ def test_what_the_expert_sends_back_is_answered_anew_in_the_labeller(place: Plac
     eve.page.keyboard.press("Enter")
     eve.wait_saved()
 
-    bob.page.get_by_role("button", name="Look again").click()
     remark = bob.page.locator(".sent-back")
     expect(remark).to_contain_text("Look at the loop: is it closed?", timeout=SOON)
     bob.page.wait_for_function(f"window.painted.at(-1).item === {item}")

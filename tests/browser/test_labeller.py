@@ -246,6 +246,26 @@ def test_undo_without_a_connection_is_done_when_it_is_back(
     assert first not in {answer["item"] for answer in fake.standing()}
 
 
+def test_an_undo_of_what_the_server_never_took_holds_nothing_back(person: Labeller, page: Page, fake: Fake) -> None:
+    fake.start(items=30, delay={"annotations": 0.8})
+    person.open()
+    left = '{"at": 1, "tried": true, "undoes": "gone", "body": {"event_id": "left"}}'
+    page.evaluate("(left) => localStorage.setItem('askwise:outbox::1:left', left)", left)
+    person.open()
+    expect(page.get_by_text("That answer could not be taken back. There is no answer")).to_be_visible()
+    first = person.item
+    person.press("9")
+    second = person.item
+    fake.adjust(schema=[{"id": 100 + n, "name": str(n), "key": str(n)} for n in range(9)], schema_version=2)
+    person.press("Backspace")  # while the answer is on its way: what it was to take back is refused
+    expect(page.get_by_text("The class was retired; choose another. Its item comes again next.")).to_be_visible()
+    assert person.item == second
+    person.press("1", "2")
+    person.wait_saved()
+    assert [(answer["item"], answer["class_id"]) for answer in fake.standing()] == [(second, 101), (first, 102)]
+    assert fake.state()["seen"].count("undo") == 1
+
+
 def test_keys_typed_into_an_input_do_not_label(person: Labeller, page: Page, fake: Fake) -> None:
     fake.start(items=30)
     person.open("input=1")

@@ -1,17 +1,20 @@
 """The Review page on the real application: what waits is settled by keys, and everything can be taken back."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
-from labeling.annotation import answers, queue
-from labeling.classes import class_changes, edit_class
-from labeling.projects import read_project
-from labeling.users import issue_token, local_user
+from labeling.annotation import adjudication, answers, queue
+from labeling.annotation.adjudication import Decision
+from labeling.classes import class_changes, edit_class, retire_class
+from labeling.db.engine import writing
+from labeling.db.schema import Role
+from labeling.projects import read_project, update_guidelines
+from labeling.users import grant, issue_token, local_user
 from labeling.workspace import Workspace, open_workspace
 from tests.browser.disputed import NAMES, Disputed, user_id
 from tests.db.small_project import answer_to
@@ -76,6 +79,27 @@ class Expert:
 
     def wait_saved(self) -> None:
         self.page.wait_for_function("!Object.keys(localStorage).some((key) => key.startsWith('askwise:outbox'))")
+
+    def hold(self, path: str) -> Callable[[], Route]:
+        """Hold back what is asked of a path next; returns what waits for that request."""
+        held: list[Route] = []
+        self.page.route(path, lambda route: held.append(route), times=1)
+
+        def first() -> Route:
+            for _ in range(200):
+                if not held:
+                    self.page.wait_for_timeout(50)
+            return held[0]
+
+        return first
+
+    def look_again(self) -> None:
+        """Have the page look at once for what it would look for within seconds."""
+        with self.page.expect_response("**/api/**/review?*"):
+            self.page.evaluate("window.dispatchEvent(new Event('online'))")
+
+    def tile(self, item: int) -> Any:
+        return self.page.locator(f".in-list[data-item='{item}']")
 
     def on_screen(self, item: int) -> None:
         self.page.wait_for_function(f"window.painted.at(-1)?.item === {item}")
@@ -171,12 +195,12 @@ def test_a_decision_is_taken_back_whether_it_was_saved_or_not(expert: Expert, pa
     expect(expert.count("decided")).to_have_text("1")
 
 
-def test_decisions_that_the_server_did_not_get_are_kept_over_a_reload(
-    expert: Expert, page: Page, disputed: Disputed
-) -> None:
-    expert.open(disputed.id)
+def test_decisions_go_on_without_the_server_and_over_a_reload(expert: Expert, page: Page, disputed: Disputed) -> None:
+    few = ("limit=20", "limit=1")
+    page.route("**/api/**/review?*", lambda route: route.continue_(url=route.request.url.replace(*few)), times=1)
     page.route("**/decisions", lambda route: route.abort())
-    shown = [expert.item]
+    expert.open(disputed.id)
+    shown = [expert.item]  # and nothing else is at hand: the others are fetched once it is decided
     expert.press(disputed.truth[shown[0]])
     shown.append(expert.item)
     expert.press(disputed.truth[shown[1]])
@@ -189,9 +213,8 @@ def test_decisions_that_the_server_did_not_get_are_kept_over_a_reload(
     assert expert.item not in shown
 
 
-def test_an_item_is_discussed_sent_back_and_answered_anew(
-    expert: Expert, page: Page, disputed: Disputed, opened: Workspace
-) -> None:
+def test_an_item_is_discussed_sent_back_and_answered_anew(expert: Expert, page: Page, disputed: Disputed) -> None:
+    opened = disputed.workspace
     expert.open(disputed.id)
     item = expert.item
     page.keyboard.press("c")
@@ -216,6 +239,134 @@ def test_an_item_is_discussed_sent_back_and_answered_anew(
     expert.open(disputed.id)
     expect(expert.count("sent_back")).to_have_text("0")
     expect(expert.count("disagreement")).to_have_text("9")  # they agree now
+
+
+def decided_by_ivan(disputed: Disputed, *items: int) -> None:
+    """Another expert decides on items, and not as the local user would."""
+    ivan = user_id(disputed.workspace, "Ivan")
+    with writing(disputed.workspace.engine) as session:
+        grant(session, disputed.id, ivan, Role.EXPERT)
+    says = {item: disputed.classes[disputed.wrong(item)] for item in items}
+    made = [Decision(event_id=f"ivan-{item}", item_id=item, class_id=said) for item, said in says.items()]
+    assert {each.status for each in adjudication.decide(disputed.workspace, ivan, disputed.id, made)} == {"saved"}
+
+
+def test_an_undo_that_cannot_be_done_holds_nothing_back(expert: Expert, page: Page, disputed: Disputed) -> None:
+    expert.open(disputed.id)
+    first, wrong = expert.item, disputed.wrong(expert.item)
+    on_its_way, undo = expert.hold("**/decisions"), expert.hold("**/undo")
+    expert.press(wrong)
+    on_its_way()
+    retire_class(disputed.workspace, local_user(disputed.workspace), disputed.classes[wrong])
+    expert.press("Backspace")
+    on_its_way().continue_()
+    expect(page.get_by_text("A decision was not taken. The class")).to_be_visible()
+    expert.wait_saved()  # what was never taken needs no undo
+    assert expert.item == first
+    expert.press(disputed.truth[first])
+    expert.wait_saved()
+    expert.press("Backspace")
+    undo().fulfill(status=403, json={"detail": "Only an expert may do this."})
+    expect(page.get_by_text("could not be taken back. Only an expert may do this.")).to_be_visible()
+    expect(page.locator(".present")).to_contain_text(f"Decided: {disputed.truth[first]} by you")
+    expert.wait_saved()
+    assert disputed.decisions() == {first: disputed.truth[first]}
+
+
+def test_what_another_expert_decided_is_not_overruled_unseen(expert: Expert, page: Page, disputed: Disputed) -> None:
+    expert.open(disputed.id)
+    first, _, third, *_ = disputed.disagreed
+    decided_by_ivan(disputed, first, third)
+    expert.look_again()
+    expect(expert.tile(third)).to_have_count(0)
+    expect(expert.tile(first)).to_be_visible()  # it is being looked at
+    expert.press(disputed.truth[first])
+    expect(page.get_by_text("Ivan decided on this item meanwhile: “")).to_be_visible()
+    expect(page.locator(".present")).to_contain_text(f"Decided: {disputed.wrong(first)} by Ivan")
+    page.wait_for_timeout(200)  # a press counts once the new order was painted
+    assert disputed.decisions()[first] == disputed.wrong(first)
+    expert.press(disputed.truth[first])
+    expert.wait_saved()
+    assert disputed.decisions() == {first: disputed.truth[first], third: disputed.wrong(third)}
+
+
+def test_a_remark_half_written_stays_while_items_come_back(expert: Expert, page: Page, disputed: Disputed) -> None:
+    first, second, *_ = disputed.disagreed
+    broken = f"**/items/{second}/media"
+    page.route(broken, lambda route: route.abort())
+    expert.open(disputed.id)
+    decided_by_ivan(disputed, first)
+    on_its_way, remark = expert.hold("**/decisions"), page.get_by_role("textbox", name="Remark")
+    page.keyboard.press(disputed.truth[first])
+    expect(page.get_by_text("This picture could not be loaded.")).to_be_visible(timeout=20_000)
+    page.keyboard.press("c")
+    page.keyboard.type("1 or")
+    on_its_way().continue_()
+    expect(page.get_by_text("A decision was not taken. Ivan")).to_be_visible()
+    page.unroute(broken)
+    page.evaluate("window.dispatchEvent(new Event('online'))")
+    expert.on_screen(second)
+    page.keyboard.type(" 7?")
+    expect(remark).to_have_value("1 or 7?")
+    assert disputed.decisions() == {first: disputed.wrong(first)}
+    expert.tile(first).click()
+    expert.on_screen(first)
+    expert.tile(second).click()
+    page.get_by_role("button", name="Go on with what you began to write: “1 or 7?”").click()
+    expect(remark).to_have_value("1 or 7?")
+    page.keyboard.press("Enter")
+    expect(page.locator(".said li")).to_contain_text("1 or 7?")
+
+
+def test_what_could_not_be_sent_back_is_there_with_its_remark(expert: Expert, page: Page, disputed: Disputed) -> None:
+    expert.open(disputed.id)
+    first, remark = expert.item, page.get_by_role("textbox", name="Remark")
+    on_its_way = expert.hold("**/remarks")
+    page.keyboard.press("b")
+    page.get_by_role("checkbox", name=NAMES[0]).uncheck()
+    remark.fill("Mind the serif.")
+    expert.press("Enter")
+    expect(expert.count("sent_back")).to_have_text("1")
+    expert.look_again()
+    expect(expert.tile(first)).to_have_count(0)  # the server does not know yet
+    on_its_way().fulfill(status=400, json={"detail": "One of these answers was given anew meanwhile."})
+    expert.on_screen(first)
+    expect(remark).to_have_value("Mind the serif.")
+    expect(page.get_by_role("checkbox", name=NAMES[0])).not_to_be_checked()
+    expect(expert.count("sent_back")).to_have_text("0")
+    expect(expert.count("all")).to_have_text("12")
+    expert.press("Enter")
+    expert.wait_saved()
+    expert.choose("sent_back")
+    expert.on_screen(first)
+    page.route("**/decisions", lambda route: route.abort())
+    page.keyboard.press(disputed.truth[first])
+    for name, count in (("all", "11"), ("sent_back", "0"), ("decided", "1")):
+        expect(expert.count(name)).to_have_text(count)
+
+
+def test_news_of_an_item_move_neither_focus_nor_zoom(expert: Expert, page: Page, disputed: Disputed) -> None:
+    expert.open(disputed.id)
+    first = expert.item
+    expert.press(disputed.truth[first])
+    expert.wait_saved()
+    looked_up = expert.hold(f"**/items/{first}/review")
+    expert.press("Backspace")
+    now, card = looked_up().fetch().json(), page.locator(".contender:not(.leads)")
+    aimed = str(card.get_attribute("data-class"))
+    page.keyboard.press("Space")
+    card.get_by_role("button").focus()
+    painted = page.evaluate("window.painted.length")
+    now["label"] = {"class_id": int(aimed), "confidence": 0.9, "source": "people", "method": "majority"}
+    looked_up().fulfill(json=now)
+    page.wait_for_function(f"window.painted.length > {painted}")  # the new order has to be seen before a press counts
+    leading = page.locator(f".contender.leads[data-class='{aimed}']").get_by_role("button")
+    expect(leading).to_be_focused()
+    expect(page.locator(".review.zoomed-in")).to_have_count(1)
+    expert.press("Enter")
+    expect(page.locator(".frame")).to_be_focused()
+    expert.wait_saved()
+    assert disputed.classes[str(disputed.decisions()[first])] == int(aimed)
 
 
 def test_decisions_are_changed_taken_back_and_made_gold_in_their_list(
@@ -249,26 +400,38 @@ def test_decisions_are_changed_taken_back_and_made_gold_in_their_list(
     assert disputed.decisions() == {first: disputed.truth[first]} and disputed.gold() == [first]
 
 
-def test_the_guidelines_are_changed_where_they_are_missed(
-    expert: Expert, page: Page, disputed: Disputed, opened: Workspace
-) -> None:
+def test_the_guidelines_are_changed_where_they_are_missed(expert: Expert, page: Page, disputed: Disputed) -> None:
+    opened, me = disputed.workspace, local_user(disputed.workspace)
     expert.open(disputed.id)
-    page.locator(".guide summary").click()
+    page.keyboard.press(";")
+    expect(page.locator(".guide .meanings li")).to_have_count(10)
     page.get_by_role("button", name="Edit").click()
     page.get_by_role("textbox", name="Guidelines").fill("A nine has a loop: 9.")
     page.get_by_role("button", name="Save").click()
     expect(page.locator(".guide p")).to_have_text("A nine has a loop: 9.")
-    assert read_project(opened, local_user(opened), disputed.id).guidelines == "A nine has a loop: 9."
+    assert read_project(opened, me, disputed.id).guidelines == "A nine has a loop: 9."
     assert disputed.decisions() == {}
     page.keyboard.press("?")
     expect(page.get_by_role("dialog")).to_contain_text("A nine has a loop: 9.")
     expect(page.get_by_role("dialog")).to_contain_text("Take the leading answer")
+    page.keyboard.press("Escape")
+    page.get_by_role("button", name="Edit").click()
+    mine, save = page.get_by_role("textbox", name="Guidelines"), page.get_by_role("button", name="Save")
+    mine.fill("A seven has a bar.")
+    update_guidelines(opened, me, disputed.id, "A nine has a tail.")
+    save.click()
+    expect(page.get_by_text("Somebody changed the guidelines meanwhile")).to_be_visible()
+    expect(page.locator(".guide p")).to_have_text("A nine has a tail.")
+    expect(mine).to_have_value("A seven has a bar.")
+    save.click()
+    expect(mine).to_be_hidden()
+    assert read_project(opened, me, disputed.id).guidelines == "A seven has a bar."
+    expert.open(disputed.id)
+    expect(page.locator(".guide p")).to_be_visible()  # until it is closed
 
 
-def test_a_key_that_a_class_has_is_the_classes(
-    expert: Expert, page: Page, disputed: Disputed, opened: Workspace
-) -> None:
-    edit_class(opened, local_user(opened), disputed.classes["4"], class_changes(key="c"))
+def test_a_key_that_a_class_has_is_the_classes(expert: Expert, page: Page, disputed: Disputed) -> None:
+    edit_class(disputed.workspace, local_user(disputed.workspace), disputed.classes["4"], class_changes(key="c"))
     expert.open(disputed.id)
     comment = page.get_by_role("button", name="Comment")
     expect(comment.locator("kbd")).to_have_text(".")

@@ -5,15 +5,22 @@ const LONGEST_CALL = 20_000; // ms
 const LONGEST_WAIT = 15_000; // ms between two attempts
 
 class Failure extends Error {
-  constructor(status, sentence) {
+  // told: Askwise itself says so, and no proxy or other program on its port
+  constructor(status, sentence, { told = false } = {}) {
     super(sentence);
     this.status = status;
+    this.told = told;
   }
 
   // The request itself is wrong: sending it again cannot help. Everything else (a lost connection, a broken server,
   // a sign-in that ran out, another program on the port) may pass, so nothing is thrown away for it.
   get final() {
     return [400, 409, 413, 422].includes(this.status);
+  }
+
+  // What is to be undone is not there, or no longer this person's to undo: neither passes by itself.
+  get finalForUndo() {
+    return this.final || (this.told && [403, 404].includes(this.status));
   }
 }
 
@@ -25,6 +32,16 @@ function call(url, body, { keepalive = false, longest = LONGEST_CALL } = {}) {
 
 function lookUp(url) {
   return exchange(url, { method: "GET" });
+}
+
+// The same where there will be other occasions: null when it fails.
+async function glimpse(url) {
+  try {
+    return await lookUp(url);
+  } catch (failure) {
+    if (failure instanceof Failure) return null;
+    throw failure;
+  }
 }
 
 async function exchange(url, options, longest = LONGEST_CALL) {
@@ -43,8 +60,8 @@ async function exchange(url, options, longest = LONGEST_CALL) {
     throw new Failure(response.ok ? 502 : response.status, sentenceOf(response.status));
   }
   if (!response.ok) {
-    const detail = typeof answer?.detail === "string" ? answer.detail : sentenceOf(response.status);
-    throw new Failure(response.status, detail);
+    const told = typeof answer?.detail === "string";
+    throw new Failure(response.status, told ? answer.detail : sentenceOf(response.status), { told });
   }
   return answer;
 }

@@ -1,6 +1,7 @@
 // What waits for an expert, as far as it was fetched: in the server's order, the pictures of the next ones decoded. A
 // case is what the server tells of an item, and beside it
-//   { fetched, ask: { claim: { item, media_url }, image, ready, broken } }      fetched: ms, of performance.now()
+//   { fetched, brought, ask: { claim: { item, media_url }, image, ready, broken } }
+// fetched: ms, of performance.now(); brought: it is here again for the person's own sake, whether it waits or not
 
 const FILTERS = [
   { name: "all", label: "All", asks: "" },
@@ -12,6 +13,7 @@ const FILTERS = [
   { name: "decided", label: "Decided", asks: "decided=true", apart: true },
 ];
 const PAGE = 20; // cases fetched at once
+const MOST = 100; // cases that the server tells of at once
 const LEAST_AHEAD = 8; // cases; with fewer, more are fetched
 const READY_AHEAD = 3; // cases whose pictures are decoded
 const PICTURE_TRIES = 4;
@@ -24,6 +26,7 @@ class Docket {
   #at = 0;
   #asked = 0; // counts the fetches, so that a late one of another list is known
   #fetching = false;
+  #due = null; // what `refresh` was asked for during a fetch
   #whole = false; // the server has no more of this list
   #away = new Map(); // item id -> when its decision was saved; null: it is on its way
   #patience = new Patience();
@@ -69,6 +72,7 @@ class Docket {
     this.cases = narrower ? this.cases.filter(({ causes }) => causes.includes(name)) : [];
     this.#at = 0;
     this.#whole = this.#fetching = false;
+    this.#due = null;
     return this.more();
   }
 
@@ -86,30 +90,46 @@ class Docket {
     this.#tell(reply);
   }
 
-  // Hears how many wait, and whether something new comes first.
-  async refresh() {
-    if (this.#fetching || this.#stopped) return;
+  // Hears how many wait, and whether something new comes first. `all`: also which of the cases at hand others have
+  // settled, and what has taken their place.
+  async refresh({ all = false } = {}) {
+    if (this.#stopped) return;
+    if (this.#fetching) {
+      this.#due = { all: all || this.#due?.all };
+      return;
+    }
     if (!this.cases.length) return this.more();
     this.#fetching = true;
-    const reply = await this.#fetch(0, 1);
+    const known = [...this.cases];
+    const limit = all ? Math.min(MOST, known.length + 1) : 1;
+    const reply = await this.#fetch(0, limit);
     if (!reply) return;
-    if (!this.#filter.apart) this.cases.splice(this.#at + 1, 0, ...this.#unknown(reply.items));
+    const { apart } = this.#filter;
+    const whole = reply.items.length < limit;
+    // Of what waits, a case that moved further back comes again in its turn; the other lists are never fetched anew.
+    if (all && (whole || !apart)) this.#drop(known, reply.items);
+    if (!apart) {
+      const fresh = this.#unknown(reply.items);
+      const isFirst = (each) => each.item_id === reply.items[0].item_id;
+      this.cases.splice(this.#at + 1, 0, ...fresh.filter(isFirst));
+      this.cases.push(...fresh.filter((each) => !isFirst(each)));
+      if (all) this.#whole = whole;
+    }
     this.#tell(reply);
   }
 
   // One case as it is now: others may have answered or decided since it was fetched.
   async freshen(stale) {
-    let now;
-    try {
-      now = await lookUp(`${this.#url}/items/${stale.item_id}/review`);
-    } catch (failure) {
-      if (failure instanceof Failure) return null;
-      throw failure;
-    }
-    return Object.assign(stale, now, { fetched: performance.now() });
+    const { decision, thread, fetched } = stale;
+    stale.fetched = performance.now(); // once at a time
+    const now = await glimpse(`${this.#url}/items/${stale.item_id}/review`);
+    // What the person did meanwhile is newer.
+    if (now && stale.decision === decision && stale.thread === thread) return Object.assign(stale, now);
+    stale.fetched = fetched;
+    return null;
   }
 
-  // The case leaves the list; its place is the next one's. `saving`: its decision is on its way.
+  // The case leaves the list; its place is the next one's. `saving`: what settles it is on its way.
   remove(item, { saving = true } = {}) {
     if (saving) this.#away.set(item.item_id, null);
     const at = this.cases.indexOf(item);
@@ -117,17 +137,28 @@ class Docket {
     this.cases.splice(at, 1);
     if (at < this.#at) this.#at -= 1;
     if (this.#at >= this.cases.length) this.#at = 0;
+    // Others may wait that came when there was enough at hand.
+    if (!this.cases.length && this.countOf(this.#filter)) this.#whole = false;
     this.#ahead();
   }
 
-  // It is before the person again.
-  bring(item) {
+  // It is before the person again; with `next` after the case that is, which stays.
+  bring(item, { next = false } = {}) {
     this.#away.delete(item.item_id);
+    item.brought = true;
     const at = this.cases.findIndex((each) => each.item_id === item.item_id);
+    if (next && at >= 0 && at === this.#at) return;
     if (at >= 0) this.cases.splice(at, 1);
     if (at >= 0 && at < this.#at) this.#at -= 1;
-    this.cases.splice(this.#at, 0, item);
+    this.cases.splice(this.#at + (next && this.cases.length ? 1 : 0), 0, item);
     this.#ahead();
+  }
+
+  // The counts follow at once; what the server counts comes later. from, to: see `placeOf`.
+  move(item, from, to) {
+    if (!this.counts || from === to) return;
+    this.#count(item, from, -1);
+    this.#count(item, to, 1);
   }
 
   saved(itemId) {
@@ -138,6 +169,7 @@ class Docket {
   later() {
     const left = this.current;
     if (!left) return;
+    left.brought = false;
     if (this.#filter.apart) {
       this.#at = (this.#at + 1) % this.cases.length;
     } else {
@@ -205,9 +237,28 @@ class Docket {
     const unsaved = [...this.#away.values()].some((saved) => saved === null);
     // While decisions are on their way the server counts what is settled here.
     if (!unsaved || !this.counts) this.counts = { waiting, sent_back, decided, causes };
+    const due = this.#due;
+    this.#due = null;
+    if (due) this.refresh(due);
+    else this.#ahead();
     this.#on.news(live);
     this.#on.changed();
-    this.#ahead();
+  }
+
+  #count({ causes }, place, step) {
+    const { counts } = this;
+    counts[place] = Math.max(0, counts[place] + step);
+    if (place !== "waiting") return;
+    for (const cause of causes) counts.causes[cause] = Math.max(0, (counts.causes[cause] ?? 0) + step);
+  }
+
+  // Takes those of `known` off the list that are not `told` of any more; never the one that is being looked at.
+  #drop(known, told) {
+    const { current } = this;
+    const listed = new Set(told.map((each) => each.item_id));
+    const settled = (each) => known.includes(each) && each !== current && !each.brought && !listed.has(each.item_id);
+    this.cases = this.cases.filter((each) => !settled(each));
+    this.#at = Math.max(0, this.cases.indexOf(current));
   }
 
   #unknown(items) {
@@ -240,6 +291,12 @@ class Docket {
     ask.ready = true;
     if (item.ask === ask) this.#on.ready(item);
   }
+}
+
+// Among which of the counts a case is.
+function placeOf({ decision, thread }) {
+  if (decision) return "decided";
+  return thread.some(({ returned_to: to, done }) => to !== null && !done) ? "sent_back" : "waiting";
 }
 
 function thumbnailOf(url, size = NEIGHBOUR_SIZE) {

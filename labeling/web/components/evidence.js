@@ -38,6 +38,11 @@ function contendersOf(item) {
     .sort((a, b) => weight(b.classId) - weight(a.classId));
 }
 
+// What Enter takes: the label where there is one, else what most people chose, else what the model believes.
+function leadingOf(item, contenders) {
+  return item.decision?.class_id ?? contenders[0]?.classId ?? null;
+}
+
 // A class with all that speaks for it; the button decides on it.
 function contenderCard({ classId, voters, probability, near }, { name, key, colour, leads, choose }) {
   const by = voters.map((each) => each.person).join(", ");
@@ -126,7 +131,7 @@ function presentLabel({ label, decision, opinions, better }, nameOf, colourOf) {
   const share = label.confidence >= 0.995 && label.confidence < 1 ? "over 99 %" : percent(label.confidence);
   const how = several ? ` · ${share} sure ${METHODS[label.method] ?? ""}` : " · from one answer";
   const parts = ["Label now: ", ...named(label.class_id), how];
-  if (better !== null && better !== label.class_id) parts.push(" · more likely ", ...named(better));
+  if (better !== null && better !== label.class_id) parts.push(" · or else ", ...named(better));
   return parts;
 }
 

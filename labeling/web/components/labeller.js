@@ -260,7 +260,7 @@ class Labeller {
 
   async #refused({ body }, why) {
     const at = this.#past.findIndex((step) => step.event_id === body.event_id);
-    const [step] = at >= 0 ? this.#past.splice(at, 1) : [];
+    const [step] = at >= 0 ? this.#past.splice(at, 1) : [this.#undos.get(body.event_id)];
     this.view.status.say(`An answer was not taken. ${why}`);
     if (!step || body.verdict !== "label") return;
     await this.#refreshClasses();
@@ -285,6 +285,7 @@ class Labeller {
       this.view.status.say(`That answer could not be taken back. ${result.why}`);
       return awaited && this.#next();
     }
+    if (result.status === "void") return awaited && this.#next(); // its item is seen to where the answer was refused
     this.#saved = Math.max(0, this.#saved - 1);
     if (!result.claim) {
       this.supply.resume(); // it may be among this tab's leases
@@ -347,14 +348,8 @@ class Labeller {
 
   async #fetchClasses() {
     const { api, project } = this.#data;
-    let now;
-    try {
-      now = await lookUp(`${api}/projects/${project.id}`);
-    } catch (failure) {
-      if (failure instanceof Failure) return; // the next news of the project tries again
-      throw failure;
-    }
-    if (this.#listening.signal.aborted) return;
+    const now = await glimpse(`${api}/projects/${project.id}`);
+    if (!now || this.#listening.signal.aborted) return; // the next news of the project tries again
     const before = this.#data.classes;
     const { classes, guidelines, live } = now;
     this.#take({ ...this.#data, classes, schema_version: live.schema_version, project: { ...project, guidelines } });

@@ -116,7 +116,7 @@ class Outbox {
       batch.forEach((entry, i) => this.#settle(entry, results[i]));
       this.#limit = MOST_PER_POST;
     } catch (failure) {
-      if (!failure.final) throw failure;
+      if (!(batch[0].undoes ? failure.finalForUndo : failure.final)) throw failure;
       // One wrong answer must not hold back the others: each goes by itself until the wrong one is found.
       if (batch.length > 1) this.#limit = 1;
       else this.#settle(batch[0], { status: "refused", why: failure.message });
@@ -143,9 +143,14 @@ class Outbox {
     return [await call(`${this.api}/${of}/${encodeURIComponent(entry.undoes)}/undo`, entry.body)];
   }
 
+  // What was not taken needs no taking back, and the server does not know it: its undo is settled as `void`.
   #settle(entry, result) {
     this.#remove(entry);
+    const undoesIt = ({ undoes, whole }) => !whole && undoes === entry.body.event_id;
+    const idle = result.status === "refused" ? this.entries.filter(undoesIt) : [];
+    idle.forEach((each) => this.#remove(each));
     this.#settled(entry, result);
+    idle.forEach((each) => this.#settled(each, { status: "void", why: "" }));
   }
 
   #add(entry) {

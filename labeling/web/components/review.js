@@ -12,11 +12,14 @@ class Review {
   #refreshing = null; // the classes are being fetched
   #presence;
   #current = null; // the case on screen
+  #leading = null; // the class that Enter takes
+  #offered = ""; // that, and the classes that contend, in their order
+  #turn = 0; // counts what was put before the person
   #painted = null; // when it was; null: not yet
-  #clock = 0; // the same, moved on by the time that the tab was hidden
+  #clock = null; // since when the case is looked at, moved on by the time that the tab was hidden
   #gold = false;
-  #past = []; // decisions that can be taken back, oldest first: { event_id, item, before }
-  #undos = new Map(); // event id -> item, while its undo is under way
+  #past = []; // decisions that can be taken back, oldest first: { event_id, item } and how it was: { before, gold, from }
+  #undos = new Map(); // event id -> step, while its undo is under way
   #saved = 0;
   #settling = null;
   #timers = [];
@@ -26,6 +29,7 @@ class Review {
     const { api, project, person } = data;
     this.view = new ReviewView(root, {
       api,
+      project: project.id,
       on: {
         decide: (classId, event) => this.decide("label", classId, event),
         deed: (name, event) => this.deed(name, event),
@@ -33,7 +37,7 @@ class Review {
         goTo: (item) => this.goTo(item),
         retry: () => this.retry(),
         say: (text, answers) => this.say(text, answers),
-        guidelines: (text) => this.#saveGuidelines(text),
+        guided: (guidelines, version) => this.#guided(guidelines, version),
         takeBack: (item) => this.takeBack(item),
       },
     });
@@ -53,6 +57,7 @@ class Review {
       });
     this.decisions = outbox("decisions", (entry, result) => this.#settled(entry, result));
     this.remarks = outbox("remarks", (entry, result) => this.#said(entry, result));
+    this.threads = new Threads({ docket: this.docket, talk: this.view.talk, outbox: this.remarks });
     this.update(data);
     leaveSwitch();
     this.#presence = new Presence(this.#listening.signal, {
@@ -63,7 +68,7 @@ class Review {
       hidden: () => {},
       seen: (away) => this.#seen(away),
       left: () => this.#farewell(),
-      restored: () => this.docket.refresh(),
+      restored: () => this.docket.refresh({ all: true }),
     });
     this.#begin();
   }
@@ -98,21 +103,23 @@ class Review {
     if (!item || this.#painted === null || event.timeStamp < this.#painted) return;
     if (item.ask.broken && verdict === "label") return;
     const eventId = newId();
+    const { decision: before, gold } = item;
     this.decisions.addAnswer({
       event_id: eventId,
       item_id: item.item_id,
       verdict,
       class_id: classId,
-      gold: verdict === "label" && this.#gold !== item.gold ? this.#gold : null,
+      seen: before?.event_id ?? null, // another one that stands by then is not overruled unseen
+      gold: verdict === "label" && this.#gold !== gold ? this.#gold : null,
       seconds: Math.max(0, Math.round(event.timeStamp - this.#clock) / 1000),
     });
-    const { filter, counts } = this.docket;
-    this.#past = [...this.#past, { event_id: eventId, item, before: item.decision }].slice(-STEPS_BACK);
-    if (!item.decision && counts) this.#count(item, 1);
+    const from = placeOf(item);
+    this.#past = [...this.#past, { event_id: eventId, item, before, gold, from }].slice(-STEPS_BACK);
+    this.docket.move(item, from, "decided");
     const created = Date.now() / 1000;
     item.decision = { event_id: eventId, mine: true, person: "", class_id: classId, note: "", created };
     if (verdict === "label") item.gold = this.#gold;
-    if (filter.name === "decided") this.docket.later();
+    if (this.docket.filter.name === "decided") this.docket.later();
     else this.docket.remove(item);
     this.#next(event.timeStamp);
     if (classId !== null) this.view.pressed(classId);
@@ -134,15 +141,14 @@ class Review {
   }
 
   accept(event) {
-    const leading = this.#leading(this.#current);
-    if (leading !== null) this.decide("label", leading, event);
+    if (this.#leading !== null) this.decide("label", this.#leading, event);
   }
 
   // Takes the last decision of this page back and puts its item on screen again.
   undo() {
     const step = this.#past.pop();
     if (!step) return this.view.status.say("There is nothing to take back here; see “Decided” for the rest.");
-    this.#takeBack(step.item, step.event_id);
+    this.#takeBack(step);
     this.docket.bring(step.item);
     this.#show(this.docket.current);
     this.#announce("Your decision was taken back.");
@@ -151,9 +157,10 @@ class Review {
   // The same for one that is looked at in the list of decisions.
   takeBack(item) {
     if (!item.decision?.mine) return;
-    this.#past = this.#past.filter((step) => step.event_id !== item.decision.event_id);
-    this.#takeBack(item, item.decision.event_id);
-    this.docket.remove(item, { saving: false });
+    const { event_id: eventId } = item.decision;
+    const step = this.#forget(eventId);
+    this.#takeBack(step ? { ...step, item } : { event_id: eventId, item });
+    if (!item.decision) this.docket.remove(item, { saving: false });
     this.#next();
     this.view.status.say(`The decision on “${item.external_id}” was taken back.`);
   }
@@ -178,32 +185,18 @@ class Review {
     if (!this.#current) return this.docket.more();
     if (this.#current.ask.broken) {
       this.docket.reload(this.#current);
-      this.#show(this.#current);
+      this.view.showPicture(this.#current);
+      this.#watch(this.#current, null);
     }
-    this.docket.refresh();
+    this.docket.refresh({ all: true });
   }
 
   say(text, answers) {
     const item = this.#current;
     if (!item) return;
-    const eventId = newId();
-    this.remarks.addAnswer({ event_id: eventId, item_id: item.item_id, text, return_to: answers });
-    this.remarks.flush();
-    const asked = item.opinions.filter((each) => answers.includes(each.event_id)).map((each) => each.person);
-    const to = answers.length ? asked : [null];
-    const said = to.map((person) => ({
-      event_id: eventId, person: "", mine: true, text, returned_to: person, done: false, created: 0, saving: true,
-    })); // prettier-ignore
-    item.thread = [...item.thread, ...said];
-    this.view.talk.show(item.thread);
+    const to = this.threads.say(item, text, answers);
     if (!answers.length) return this.#announce("Your comment was written.");
-    const { counts, filter } = this.docket;
-    if (filter.apart) return;
-    if (counts) {
-      counts.sent_back += 1;
-      this.#leave(item);
-    }
-    this.docket.remove(item, { saving: false });
+    if (this.docket.filter.apart) return;
     this.#next();
     this.view.status.say(`Sent back to ${to.join(", ")}. It waits under “Sent back” meanwhile.`);
   }
@@ -219,7 +212,7 @@ class Review {
   }
 
   #beat() {
-    if (document.visibilityState === "visible" && !this.#unsaved) this.docket.refresh();
+    if (document.visibilityState === "visible" && !this.#unsaved) this.docket.refresh({ all: true });
   }
 
   #next(pressedAt = null) {
@@ -227,6 +220,14 @@ class Review {
     this.view.showList(this.docket);
     if (item) this.#show(item, pressedAt);
     else this.#nothing();
+  }
+
+  // Back before the person, but never under somebody who is writing.
+  #bring(item) {
+    const writing = this.#current !== null && this.view.isWriting;
+    this.docket.bring(item, { next: writing });
+    if (writing) this.view.showList(this.docket);
+    else this.#next();
   }
 
   #nothing() {
@@ -240,27 +241,39 @@ class Review {
 
   #show(item, pressedAt = null) {
     this.#current = item;
-    this.#painted = null;
+    this.#clock = null;
     this.#gold = item.gold;
     this.docket.prepare(item);
     this.#render(item);
     this.view.showList(this.docket);
     this.#watch(item, pressedAt);
-    const { fetched } = item;
-    if (performance.now() - fetched > FRESH) this.#freshen(item);
+    if (performance.now() - item.fetched > FRESH) this.#freshen(item, true);
   }
 
   #render(item) {
     const contenders = contendersOf(item);
-    this.view.show(item, { gold: this.#gold, leading: this.#leading(item, contenders), contenders });
+    const first = leadingOf(item, contenders);
+    this.#leading = this.view.classes.nameOf(first) === undefined ? null : first;
+    this.#offered = [this.#leading, ...contenders.map(({ classId }) => classId)].join();
+    this.view.show(item, { gold: this.#gold, leading: this.#leading, contenders });
+  }
+
+  // The same case with what is new of it. What moved under the hand has to be seen before a press on it counts.
+  #renew(item) {
+    const before = this.#offered;
+    this.#render(item);
+    if (this.#offered !== before) this.#watch(item, null);
   }
 
   // From when on it may be decided on: it is painted, with its picture.
   #watch(item, pressedAt) {
+    const turn = (this.#turn += 1);
+    this.#painted = null;
     if (!item.ask.ready) return this.#afterwards();
     whenPainted((now) => {
-      if (this.#current !== item || this.#painted !== null) return;
-      this.#painted = this.#clock = now;
+      if (this.#current !== item || this.#turn !== turn) return;
+      this.#painted = now;
+      this.#clock ??= now;
       this.view.settle();
       const detail = { item: item.item_id, pressed: pressedAt, painted: now };
       document.dispatchEvent(new CustomEvent("askwise:painted", { detail }));
@@ -285,15 +298,26 @@ class Review {
     this.#showSaving();
   }
 
-  async #freshen(item) {
-    const before = item.decision?.event_id;
+  // The case as it is now; null where that is not known. `tell`: say so where somebody has decided on it.
+  async #freshen(item, tell = false) {
+    if (this.#awaits(item)) return null;
+    const { decision, gold } = item;
     const now = await this.docket.freshen(item);
-    if (!now || this.#current !== item || this.view.talk.isOpen) return;
-    this.#gold = item.gold;
-    this.#render(item);
-    if (now.decision && now.decision.event_id !== before && this.docket.filter.name !== "decided") {
+    if (!now || this.#current !== item) return now;
+    if (this.#gold === gold) this.#gold = item.gold; // unless the person has chosen
+    this.#renew(item);
+    const decided = now.decision && now.decision.event_id !== decision?.event_id;
+    if (tell && decided && this.docket.filter.name !== "decided") {
       this.view.status.say(`${now.decision.person} has decided on this one meanwhile.`);
     }
+    return now;
+  }
+
+  // The server has yet to hear something of it, and would tell how it was.
+  #awaits(item) {
+    const entries = [...this.decisions.entries, ...this.remarks.entries];
+    const undos = [...this.#undos.values()];
+    return entries.some(({ body }) => body.item_id === item.item_id) || undos.some((step) => step.item === item);
   }
 
   #later(event) {
@@ -324,76 +348,74 @@ class Review {
     }
   }
 
-  #takeBack(item, eventId) {
-    item.decision = null;
-    item.gold = false;
-    this.#count(item, -1);
+  #takeBack(step) {
+    const { event_id: eventId } = step;
+    this.#restore(step);
     if (this.decisions.withdraw(eventId)) return;
-    this.#undos.set(eventId, item);
+    this.#undos.set(eventId, step);
     this.decisions.addUndo(eventId, { event_id: newId() });
     this.decisions.flush();
   }
 
-  // The numbers follow at once; what the server counts comes later.
-  #count(item, step) {
-    const { counts } = this.docket;
-    if (!counts) return;
-    counts.decided = Math.max(0, counts.decided + step);
-    this.#leave(item, step);
+  // As it was before a decision.
+  #restore({ item, before = null, gold = false, from = "waiting" }) {
+    item.decision = before;
+    item.gold = gold;
+    this.docket.move(item, "decided", from);
   }
 
-  #leave(item, step = 1) {
-    const { counts } = this.docket;
-    counts.waiting = Math.max(0, counts.waiting - step);
-    for (const cause of item.causes) counts.causes[cause] = Math.max(0, (counts.causes[cause] ?? 0) - step);
+  // The step of a decision, which can be taken back no more.
+  #forget(eventId) {
+    const step = this.#past.find((each) => each.event_id === eventId);
+    this.#past = this.#past.filter((each) => each !== step);
+    return step;
+  }
+
+  #settleSoon() {
+    clearTimeout(this.#settling);
+    this.#settling = setTimeout(() => this.#unsaved || this.docket.refresh(), SETTLED);
   }
 
   #settled(entry, result) {
     if (result.live) this.#news(result.live);
-    clearTimeout(this.#settling);
-    this.#settling = setTimeout(() => this.#unsaved || this.docket.refresh(), SETTLED);
+    this.#settleSoon();
     if (entry.undoes) return this.#undone(entry, result);
     if (result.status !== "refused") {
       this.#saved += 1;
       return this.docket.saved(entry.body.item_id);
     }
     this.view.status.say(`A decision was not taken. ${result.why}`);
-    const at = this.#past.findIndex((step) => step.event_id === entry.body.event_id);
-    const [step] = at >= 0 ? this.#past.splice(at, 1) : [];
+    const step = this.#forget(entry.body.event_id);
     if (!step) return;
-    step.item.decision = step.before;
-    if (!step.before) this.#count(step.item, -1);
-    this.docket.bring(step.item);
-    this.#next();
+    this.#restore(step);
+    this.#freshen(step.item);
+    this.#bring(step.item);
   }
 
-  #undone(entry, result) {
-    const item = this.#undos.get(entry.undoes);
+  async #undone(entry, result) {
+    const step = this.#undos.get(entry.undoes);
     this.#undos.delete(entry.undoes);
-    if (result.status !== "refused") this.#saved = Math.max(0, this.#saved - 1);
-    else this.view.status.say(`That decision could not be taken back. ${result.why}`);
-    if (item && this.docket.filter.name === "decided" && result.status === "refused") this.docket.freshen(item);
+    if (result.status === "refused") this.view.status.say(`That decision could not be taken back. ${result.why}`);
+    else if (result.status !== "void") this.#saved = Math.max(0, this.#saved - 1);
+    const now = step && (await this.#freshen(step.item));
+    // The decision before it, which stands again, has another id now.
+    const again = step?.before && this.#past.find((each) => each.event_id === step.before.event_id);
+    if (again && now?.decision) again.event_id = now.decision.event_id;
   }
 
   #said(entry, result) {
-    const { event_id: id, item_id: itemId } = entry.body;
-    const item = [this.#current, ...this.docket.cases].find((each) => each?.item_id === itemId);
-    const mine = (each) => each.event_id === id;
-    if (result.status === "refused") {
-      this.view.status.say(`A remark was not taken. ${result.why}`);
-      if (item) item.thread = item.thread.filter((each) => !mine(each));
-      if (entry.body.return_to.length) this.docket.more();
-    } else if (item) {
-      const { created } = result;
-      item.thread = item.thread.map((each) => (mine(each) ? { ...each, saving: false, created } : each));
-    }
-    if (item && item === this.#current) this.view.talk.show(item.thread);
+    this.#settleSoon();
+    if (result.status === "refused") this.view.status.say(`A remark was not taken. ${result.why}`);
+    const unsent = this.threads.settle(entry, result, this.#current);
+    if (unsent) this.#unsent(unsent);
   }
 
-  // What Enter takes: the label where there is one, else what most people chose, else what the model believes.
-  #leading(item, contenders = item && contendersOf(item)) {
-    const first = item?.decision?.class_id ?? contenders?.[0]?.classId ?? null;
-    return this.view.classes.nameOf(first) === undefined ? null : first;
+  // It was not sent back after all: it is before the person again, and so is what was to be said.
+  async #unsent(item) {
+    const fresh = this.#freshen(item); // an answer that was given anew has another id
+    this.#bring(item);
+    await fresh;
+    if (this.#current === item && !this.view.isWriting) this.deed("back");
   }
 
   #announce(sentence) {
@@ -415,38 +437,25 @@ class Review {
 
   async #fetchClasses() {
     const { api, project } = this.#data;
-    let now;
-    try {
-      now = await lookUp(`${api}/projects/${project.id}`);
-    } catch (failure) {
-      if (failure instanceof Failure) return; // the next news of the project tries again
-      throw failure;
-    }
-    if (this.#listening.signal.aborted) return;
+    const now = await glimpse(`${api}/projects/${project.id}`);
+    if (!now || this.#listening.signal.aborted) return; // the next news of the project tries again
     const sentence = whatChanged(this.#data.classes, now.classes);
     const { classes, guidelines, live } = now;
     this.#take({ ...this.#data, classes, schema_version: live.schema_version, project: { ...project, guidelines } });
     if (sentence) this.view.status.say(sentence);
   }
 
-  async #saveGuidelines(guidelines) {
-    const { api, project } = this.#data;
-    try {
-      const { schema_version: version } = await call(`${api}/projects/${project.id}/guidelines`, { guidelines });
-      this.#data = { ...this.#data, project: { ...project, guidelines } };
-      this.view.showProject({ classes: this.#data.classes, guidelines });
-      if (version === this.#data.schema_version + 1) this.#data.schema_version = version;
-      return "";
-    } catch (failure) {
-      if (!(failure instanceof Failure)) throw failure;
-      return failure.message;
-    }
+  // The person's own change of the guidelines is no news; others' that came before it are.
+  #guided(guidelines, version) {
+    const { project, schema_version: known } = this.#data;
+    const schemaVersion = version === known + 1 ? version : known;
+    this.#take({ ...this.#data, project: { ...project, guidelines }, schema_version: schemaVersion });
   }
 
   #take(data) {
     this.#data = data;
     this.view.showProject({ classes: data.classes, guidelines: data.project.guidelines });
-    if (this.#current && !this.view.talk.isOpen) this.#render(this.#current);
+    if (this.#current) this.#renew(this.#current);
   }
 
   get #unsaved() {
@@ -459,10 +468,10 @@ class Review {
   }
 
   #seen(away) {
-    this.#clock += away;
+    if (this.#clock !== null) this.#clock += away;
     this.decisions.flush();
     this.remarks.flush();
-    this.docket.refresh();
+    this.docket.refresh({ all: true });
   }
 
   #farewell() {

@@ -16,6 +16,7 @@ function strokeAt(event, review) {
     return undo ? once(event, () => review.undo()) : null;
   }
   if (event.key === "?") return once(event, () => view.toggleHelp());
+  if (event.key === ";") return once(event, () => view.guide.toggle());
   if (event.key === "/") return view.classes.many ? once(event, () => view.classes.search.focus()) : null;
   const move = event.shiftKey || third ? null : movement(event.key, view);
   if (move) return move; // a held key goes on moving

@@ -21,6 +21,7 @@ const REVIEW_KEYS = {
   Discuss: [
     [". c", "Write a comment"],
     ["← b", "Send it back to those who answered"],
+    [";", "Guidelines and classes, open until you close them"],
     ["?", "Keys, guidelines and classes"],
   ],
   "Look closer": [
@@ -32,6 +33,9 @@ const REVIEW_KEYS = {
   ],
 };
 const TILE = 64; // pixels of the pictures in the list
+const GUIDE_OPEN = "askwise:guide"; // where the browser remembers it, as beside the labeller
+const MEANWHILE =
+  "Somebody changed the guidelines meanwhile, and their text stands above yours: take over what is right, then save again.";
 const WAITING_FOR = {
   all: "Items come here when answers disagree, when somebody is unsure or flags one, and when a label looks wrong.",
   disagreement: "Items come here when people who answered them chose different classes.",
@@ -48,10 +52,12 @@ class ReviewView {
   #chips = new Map(); // name of a filter -> { chip, count }
   #deeds = new Map(); // name -> button
   #project = { classes: [], guidelines: "" };
+  #schema = 0; // counts the projects shown
+  #shown = null; // the case on screen, and what was told of it: { item, told }
 
   // on: { decide(class id, event), deed(name, event), open(filter), goTo(case), retry(), say(text, answers),
-  //   guidelines(text), takeBack(case) }
-  constructor(root, { api, on }) {
+  //   guided(guidelines, schema version), takeBack(case) }
+  constructor(root, { api, project, on }) {
     this.#on = on;
     this.status = new Status();
     this.filters = make("div", { class: "filters", role: "group", "aria-label": "What to review" });
@@ -87,10 +93,14 @@ class ReviewView {
       this.deeds.append(button);
     }
     this.takeBack = make("button", { class: "again take-back", type: "button" }, "Undo this decision");
-    const closed = () => this.frame.focus({ preventScroll: true });
-    this.talk = new Talk({ say: (text, answers) => on.say(text, answers), closed });
-    this.guide = new Guide((text) => on.guidelines(text));
-    this.help = new Help((item) => `${api}/items/${item}/media`, REVIEW_KEYS);
+    this.talk = new Talk({
+      say: (text, answers) => on.say(text, answers),
+      closed: () => this.frame.focus({ preventScroll: true }),
+      again: (returns) => on.deed(returns ? "back" : "comment"),
+    });
+    const media = (item) => `${api}/items/${item}/media`;
+    this.guide = new Guide({ url: `${api}/projects/${project}`, media, saved: on.guided });
+    this.help = new Help(media, REVIEW_KEYS);
     const help = make("button", { class: "ask", type: "button", "aria-keyshortcuts": "?" }, "Keys and guidelines");
     help.addEventListener("click", () => this.toggleHelp());
     help.append(cap("?"));
@@ -123,7 +133,8 @@ class ReviewView {
   showProject({ classes, guidelines }) {
     this.classes.show(classes, []);
     this.#project = { classes: this.classes.all, guidelines };
-    this.guide.show(guidelines);
+    this.#schema += 1;
+    this.guide.show(this.#project);
     for (const { name, letter, sign } of DEEDS) {
       const free = letter !== null && this.classes.of(letter) === undefined;
       const button = this.#deeds.get(name);
@@ -160,11 +171,24 @@ class ReviewView {
     });
   }
 
-  // The case. `leading`: the class that Enter takes; `gold`: it is, or becomes, a gold item.
+  // Somebody is typing what belongs to the case on screen.
+  get isWriting() {
+    return this.talk.isOpen || !this.classes.search.list.hidden;
+  }
+
+  // The case. `leading`: the class that Enter takes; `gold`: it is, or becomes, a gold item. What is on screen already
+  // stays as it is, with its zoom and the focus on it.
   show(item, { gold, leading, contenders }) {
+    const { ask, fetched, brought, text, fields, ...facts } = item;
+    const told = JSON.stringify([facts, gold, leading, this.#schema]);
+    const same = this.#shown?.item === item;
+    if (same && this.#shown.told === told) return;
+    this.#shown = { item, told };
     this.nothing.hidden = true;
     this.work.hidden = false;
-    this.showPicture(item);
+    if (!same) this.showPicture(item);
+    const held = this.root.getRootNode().activeElement;
+    const within = this.work.contains(held);
     const nameOf = (id) => this.classes.nameOf(id) ?? "a class that is gone";
     const colourOf = (id) => this.classes.all.find((each) => each.id === id)?.colour;
     this.opinions.replaceChildren(...item.opinions.map((each) => opinionRow(each, nameOf, colourOf)));
@@ -185,9 +209,16 @@ class ReviewView {
     this.classes.mark(leading, item.decision?.class_id ?? null);
     this.#deeds.get("unsure").classList.toggle("earlier", item.decision !== null && item.decision.class_id === null);
     this.showGold(gold);
-    this.talk.close();
-    this.talk.show(item.thread);
+    this.talk.show(item);
     this.#enable(true);
+    if (within && (!held.isConnected || held.closest("[hidden]"))) this.#refocus(same ? held : null);
+  }
+
+  // Whoever works by keys stays at the item: on the class of the card that was `held`, where that still contends.
+  #refocus(held) {
+    const of = held?.closest(".contender")?.dataset.class;
+    const card = of && this.contenders.querySelector(`[data-class="${of}"] .choose`);
+    (card || this.frame).focus({ preventScroll: true });
   }
 
   showPicture(item) {
@@ -206,8 +237,9 @@ class ReviewView {
     this.work.hidden = true;
     this.nothing.hidden = false;
     this.list.hidden = true;
+    this.#shown = null;
     this.viewer.show(null);
-    this.talk.close();
+    this.talk.leave();
     this.#enable(false);
     if (isLoading) return this.nothing.replaceChildren(skeleton());
     const look = make("button", { class: "again", type: "button", onclick: () => this.#on.retry() }, "Look again");
@@ -261,14 +293,19 @@ class ReviewView {
 
 const SIGNS = { "→": "ArrowRight", "↓": "ArrowDown", "←": "ArrowLeft", "⌫": "Backspace" };
 
-// The guidelines, folded out when asked for, and changed where they are read.
+// The guidelines, and the classes with how they look: folded out when asked for, and changed where they are read.
 class Guide {
-  #save;
-  #text = "";
+  #url;
+  #media;
+  #saved;
+  #project = { classes: [], guidelines: "" };
+  #opened = ""; // the text that is being changed
 
-  // save(text): resolves to a sentence that says why not, or to "".
-  constructor(save) {
-    this.#save = save;
+  // url: of the project; media: item id -> address of its picture; saved(guidelines, schema version)
+  constructor({ url, media, saved }) {
+    this.#url = url;
+    this.#media = media;
+    this.#saved = saved;
     this.words = make("p", { dir: "auto" });
     const attributes = { class: "note", rows: "7", maxlength: "20000", "aria-label": "Guidelines", dir: "auto" };
     this.input = make("textarea", attributes);
@@ -282,34 +319,69 @@ class Guide {
       event.preventDefault();
       this.#submit();
     });
-    const summary = make("summary", {}, "Guidelines");
-    this.root = make("details", { class: "guide" }, summary, this.words, this.edit, this.form);
+    this.classes = make("ul", { class: "meanings" });
+    const summary = make("summary", { "aria-keyshortcuts": ";" }, "Guidelines and classes ", cap(";"));
+    this.root = make("details", { class: "guide" }, summary, this.words, this.edit, this.form, this.classes);
+    this.root.open = attempt(() => localStorage.getItem(GUIDE_OPEN)) === "open";
+    this.root.addEventListener("toggle", () => this.#folded());
   }
 
-  show(text) {
-    this.#text = text;
-    this.words.textContent = text || "There are none yet: say here what counts as what, and what to do in doubt.";
-    this.words.classList.toggle("none", !text);
+  // project: { guidelines, classes }
+  show(project) {
+    this.#project = project;
+    this.#tell(project.guidelines);
+    this.#fill();
+  }
+
+  toggle() {
+    this.root.open = !this.root.open;
+    if (this.root.open) this.root.scrollIntoView({ block: "nearest" });
+  }
+
+  #folded() {
+    attempt(() => (this.root.open ? localStorage.setItem(GUIDE_OPEN, "open") : localStorage.removeItem(GUIDE_OPEN)));
+    this.#fill();
+  }
+
+  // Pictures are not loaded for nobody.
+  #fill() {
+    this.classes.replaceChildren(...(this.root.open ? meanings(this.#project.classes, this.#media) : []));
+  }
+
+  #tell(guidelines) {
+    this.words.textContent = guidelines || "There are none yet: say here what counts as what, and what to do in doubt.";
+    this.words.classList.toggle("none", !guidelines);
   }
 
   #open(on) {
     this.form.hidden = !on;
     this.words.hidden = this.edit.hidden = on;
     this.state.textContent = "";
-    if (!on) return;
-    this.input.value = this.#text;
+    if (!on) return this.input.blur(); // hidden, it would have the next key
+    this.input.value = this.#opened = this.#project.guidelines;
     this.input.focus();
   }
 
   async #submit() {
     const text = this.input.value.trim();
     this.state.textContent = "Saving…";
-    const refusal = await this.#save(text);
-    if (refusal) {
-      this.state.textContent = refusal; // what was written stays
-      return;
+    try {
+      // The server takes whatever comes, so that what somebody else wrote would be gone unread.
+      const { guidelines: now } = await lookUp(this.#url);
+      if (now !== this.#opened && now !== text) return this.#collide(now);
+      const { schema_version: version } = await call(`${this.#url}/guidelines`, { guidelines: text, before: now });
+      this.#saved(text, version);
+      this.#open(false);
+    } catch (failure) {
+      if (!(failure instanceof Failure)) throw failure;
+      this.state.textContent = failure.message; // what was written stays
     }
-    this.show(text);
-    this.#open(false);
+  }
+
+  #collide(now) {
+    this.#opened = now;
+    this.show({ ...this.#project, guidelines: now });
+    this.words.hidden = false;
+    this.state.textContent = MEANWHILE;
   }
 }

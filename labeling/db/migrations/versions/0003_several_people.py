@@ -97,7 +97,7 @@ def upgrade() -> None:
         "reliability",
         sa.Column("project_id", sa.Integer(), sa.ForeignKey("project.id"), primary_key=True),
         sa.Column("user_id", sa.Integer(), sa.ForeignKey("user.id"), primary_key=True),
-        sa.Column("accuracy", sa.Float(), nullable=False),
+        sa.Column("accuracy", sa.Float(), nullable=True),
         sa.Column("flagged", sa.Boolean(), nullable=False),
         sa.Column("figures", sa.JSON(), nullable=False),
         sa.Column("computed", sa.Float(), nullable=False),
