@@ -381,6 +381,20 @@ class OpenWorkspace:
             return [p.model_dump() for p in accounts.list_people(self.workspace, self.user_id)]
         return [m.model_dump() for m in list_team(self.workspace, self.user_id, self._project(project))]
 
+    def agreement(self, project: str | int) -> dict[str, Any]:
+        """How far the people of a project agree: see `labeling.learning.agreement_figures.Agreement`."""
+        from labeling.learning.agreement_figures import read_agreement
+
+        return read_agreement(self.workspace, self.user_id, self._project(project)).model_dump()
+
+    def records(self, project: str | int) -> dict[str, Any]:
+        """How well the people of a project answer, who is flagged, and the pull of suggestions, by the last weighing;
+        see `labeling.learning.people_records.Records`.
+        """
+        from labeling.learning.people_records import read_records
+
+        return read_records(self.workspace, self.user_id, self._project(project)).model_dump()
+
     def add_account(self, name: str, password: str, *, administers: bool = False) -> int:
         """Make an account; the first one owns the workspace, and from then on everybody signs in."""
         return accounts.add_account(self.workspace, self.user_id, name, password, administers=administers)

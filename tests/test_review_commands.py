@@ -8,10 +8,13 @@ import pytest
 from sqlalchemy import event
 from typer.testing import CliRunner
 
+from labeling import jobs
 from labeling.annotation import gold_file
 from labeling.cli import app
-from labeling.db.schema import Role
+from labeling.db.engine import writing
+from labeling.db.schema import JobKind, Role
 from labeling.errors import Invalid, NotAllowed, NotFound
+from labeling.learning.worker import work_off
 from labeling.users import local_user
 from labeling.verbs import OpenWorkspace
 from labeling.workspace import Workspace
@@ -122,3 +125,13 @@ def test_an_annotator_is_refused_before_the_file_is_read(small: SmallProject, tm
         run("gold", "animals", str(tmp_path / "none.csv"))
     with pytest.raises(NotAllowed):
         run("review", "animals")
+
+
+def test_agreement_and_what_is_known_of_people_are_read_in_python(small: SmallProject):
+    opened = OpenWorkspace(small.workspace.root)
+    assert opened.agreement("animals")["items"] == 1
+    assert opened.records("animals")["people"] == []  # nothing was weighed yet
+    with writing(small.workspace.engine) as session:
+        job = jobs.request(session, small.id, JobKind.WEIGH)
+    work_off(small.workspace, job.id or 0, lambda _fraction, _message: None)
+    assert {one["user_id"] for one in opened.records("animals")["people"]} == set(small.people)

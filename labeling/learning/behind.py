@@ -263,12 +263,13 @@ def items_behind(
 
 def shared_answers(session: Session, history: History) -> pd.DataFrame:
     """The answers that name a class to items which two people or more have answered, without those set aside, imported
-    ones and experts' decisions.
+    ones, experts' decisions, and those that chose a class which was split since.
     """
     aside = select(Membership.user_id).where(
         Membership.project_id == history.project_id, col(Membership.set_aside).is_not(None)
     )
     said = history.labels
+    said = said[~said["class_id"].isin({c.id for c in history.classes if c.split})]
     said = said[~said["origin"].isin([Origin.IMPORTED, Origin.REVIEW])]
     said = said[~said["user"].isin(set(session.exec(aside).all()))].drop_duplicates(["item", "user"], keep="last")
     return said[said.groupby("item")["user"].transform("size") > 1]

@@ -125,7 +125,8 @@ def work_off(workspace: Workspace, job_id: int, progress: Progress) -> Job:
             if job.finished is not None:
                 break
             time.sleep(POLL_SECONDS)
-        while following := jobs.take(workspace, heart.worker_id, project_id=job.project_id, kinds=AT_ONCE):
+        follows = AT_ONCE | {JobKind.WEIGH}
+        while following := jobs.take(workspace, heart.worker_id, project_id=job.project_id, kinds=follows):
             perform(workspace, following, heart)
     return job
 

@@ -39,5 +39,7 @@ def test_a_figure_that_there_is_not_is_one_sentence(client: TestClient, small: S
 def test_an_annotator_gets_their_own_items_only(connect: Connect, small: SmallProject) -> None:
     small.answer(small.people[0], small.items[0])
     other = connect("animals person 1")
-    found = other.get(f"/api/v1/projects/{small.id}/insights/items", params={"kind": "by", "user_id": small.people[0]})
+    items = f"/api/v1/projects/{small.id}/insights/items"
+    found = other.get(items, params={"kind": "class", "class_id": small.classes[0]})
     assert found.json() == {"items": [], "total": 0, "hidden": 1}
+    assert other.get(items, params={"kind": "by", "user_id": small.people[0]}).status_code == 403
