@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from sqlmodel import Session, col, select
 
 from labeling.annotation.consensus import chose_split, standing
-from labeling.annotation.review_order import Cause, Entry, decided_items, order
+from labeling.annotation.review_order import Cause, Entry, against_model, decided_items, order
 from labeling.annotation.threads import Said, active_members, names_in_review, thread
 from labeling.classes import classes_of, stands_for
 from labeling.db.engine import reading
@@ -124,6 +124,7 @@ class ReviewQueue(BaseModel):
     waiting: int
     sent_back: int  # how many wait for those who answered them
     decided: int
+    against: int  # on how many people and the model disagree
 
 
 def read_review(
@@ -134,6 +135,7 @@ def read_review(
     cause: Cause | None = None,
     sent_back: bool = False,
     decided: bool = False,
+    against: bool = False,
     offset: int = 0,
     limit: int = 20,
 ) -> ReviewQueue:
@@ -147,6 +149,8 @@ def read_review(
         Those that experts sent back, and that nobody has answered anew, instead: they wait for somebody else.
     decided
         Those that experts have decided on instead, the newest first.
+    against
+        Those instead on which people and the model disagree, whether they wait or not.
 
     Raises
     ------
@@ -164,16 +168,25 @@ def read_review(
         waiting = [entry for entry in ordered if entry.item_id not in away]
         settled = decided_items(session, project_id)
         counts = {one: sum(one in entry.causes for entry in waiting) for one in Cause}
+        objections = [entry for entry in against_model(session, project_id) if entry.item_id not in away]
+        known = {entry.item_id: entry for entry in ordered}
         if decided:
             chosen = settled
+        elif against:
+            chosen = [known.get(entry.item_id, entry) for entry in objections]
         elif sent_back:
-            doubted = {entry.item_id: entry for entry in ordered}
-            chosen = [doubted.get(item_id, Entry(item_id, 0.0, (), "")) for item_id in sorted(away)]
+            chosen = [known.get(item_id, Entry(item_id, 0.0, (), "")) for item_id in sorted(away)]
         else:
             chosen = [entry for entry in waiting if cause is None or cause in entry.causes]
         items = _items(session, actor_id, project, chosen[offset : offset + limit])
     return ReviewQueue(
-        items=items, total=len(chosen), causes=counts, waiting=len(waiting), sent_back=len(away), decided=len(settled)
+        items=items,
+        total=len(chosen),
+        causes=counts,
+        waiting=len(waiting),
+        sent_back=len(away),
+        decided=len(settled),
+        against=len(objections),
     )
 
 

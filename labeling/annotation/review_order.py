@@ -73,6 +73,14 @@ def order(session: Session, project: Project) -> list[Entry]:
     return sorted(entries, key=lambda entry: (-entry.score, entry.item_id))
 
 
+def against_model(session: Session, project_id: int) -> list[Entry]:
+    """Where people say one class and the model another, whether it waits for an expert or not; most doubtful first."""
+    settled = {entry.item_id for entry in decided_items(session, project_id)}
+    doubts = select(Doubt).where(Doubt.project_id == project_id, col(Doubt.objects).is_(True))
+    ordered = session.exec(doubts.order_by(col(Doubt.score).desc(), col(Doubt.item_id))).all()
+    return [Entry(one.item_id, one.score, (), one.why) for one in ordered if one.item_id not in settled]
+
+
 def _disagreements(session: Session, project_id: int, settings: Settings) -> list[tuple[int, float, str]]:
     """Items whose answers differ when nobody is left to ask, and whose label is less sure than the project wants or is
     not what they came with: the item, what is to be thought of it where nothing else is known, and the votes in words.

@@ -353,6 +353,7 @@ class Doubt(SQLModel, table=True):
     why: str = ""
     worth: float = 0.0  # of another opinion, where one is wanted: labels that it is expected to put right
     stuck: bool = False  # whether it has all the answers that it may have, and is still not sure
+    objects: bool = False  # whether a model that has not seen the label finds another class likelier
 
 
 class Reliability(SQLModel, table=True):

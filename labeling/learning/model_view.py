@@ -32,13 +32,15 @@ def read_review(
     cause: Cause | None = None,
     sent_back: bool = False,
     decided: bool = False,
+    against: bool = False,
     offset: int = 0,
     limit: int = 20,
 ) -> ReviewQueue:
     """What `labeling.annotation.review.read_review` reads, with the model's view; raises as that does."""
     queue = review.read_review(
-        workspace, actor_id, project_id, cause=cause, sent_back=sent_back, decided=decided, offset=offset, limit=limit
-    )
+        workspace, actor_id, project_id, cause=cause, sent_back=sent_back, decided=decided, against=against,
+        offset=offset, limit=limit,
+    )  # fmt: skip
     return queue.model_copy(update={"items": _with_model(workspace, project_id, queue.items)})
 
 

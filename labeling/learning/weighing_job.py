@@ -82,7 +82,7 @@ def run_weighing(workspace: Workspace, job: Job) -> None:
         weighed, read.opinions, certainty=read.settings.certainty, most=read.settings.overlap, predictions=predictions
     )
     changes = _compare(read, weighed, needed)
-    changes.doubts = _doubts(read, weighed, _errors(read, changes, predictions), needed)
+    changes.doubts = _doubts(read, weighed, _errors(read, changes, predictions), needed, _objects(weighed, predictions))
     people = records_of(read, weighed)
     try:
         anew = _write(workspace, job, read, changes)
@@ -171,7 +171,17 @@ def _distribution(probabilities: NDArray[np.float64], class_ids: list[int]) -> d
     return {str(class_ids[c]): round(float(probabilities[c]), 4) for c in order if probabilities[c] >= SLIGHT}
 
 
-def _doubts(read: Gathered, weighed: Weighed, errors: LabelErrors, needed: Need) -> list[dict[str, Any]]:
+def _objects(weighed: Weighed, predictions: NDArray[np.float64] | None) -> NDArray[np.bool_]:
+    """Whether the model finds another class likelier than the label, (n,)."""
+    if predictions is None:
+        return np.zeros(len(weighed.labels), dtype=bool)
+    given = np.asarray(np.isfinite(predictions).all(axis=1))
+    return np.asarray(given & (np.where(given[:, None], predictions, 0.0).argmax(axis=1) != weighed.labels))
+
+
+def _doubts(
+    read: Gathered, weighed: Weighed, errors: LabelErrors, needed: Need, objects: NDArray[np.bool_]
+) -> list[dict[str, Any]]:
     """The doubts that are kept: the gravest, and those of items of which another opinion is worth most."""
     level = read.level() & (read.imported < 0)
     by_need = read.settings.opinions == "by_need"
@@ -199,6 +209,7 @@ def _doubts(read: Gathered, weighed: Weighed, errors: LabelErrors, needed: Need)
             {
                 "item_id": int(read.item_ids[at]), "score": float(score[at]), "class_id": better, "why": why,
                 "worth": float(needed.worth[at]) if asked[at] else 0.0, "stuck": bool(stuck[at]),
+                "objects": bool(objects[at]),
             }
         )  # fmt: skip
     return kept

@@ -43,10 +43,10 @@ def disagree(small: SmallProject, item_id: int, *people: int) -> list[str]:
 
 
 def doubt(
-    small: SmallProject, item_id: int, score: float, class_id: int, why: str = "the model rather says so"
+    small: SmallProject, item_id: int, score: float, class_id: int, why: str = "the model says so", **more: Any
 ) -> None:
     with writing(small.workspace.engine) as session:
-        session.add(Doubt(item_id=item_id, project_id=small.id, score=score, class_id=class_id, why=why))
+        session.add(Doubt(item_id=item_id, project_id=small.id, score=score, class_id=class_id, why=why, **more))
 
 
 def give(small: SmallProject, person: int, item_id: int, **more: Any) -> str:
@@ -61,7 +61,9 @@ def test_what_people_agree_on_and_what_lacks_answers_does_not_wait(small: SmallP
         small.answer(person, small.items[0])
     small.answer(small.people[0], small.items[1])
     found = read_review(small.workspace, small.owner, small.id)
-    assert found == ReviewQueue(items=[], total=0, causes=dict.fromkeys(Cause, 0), waiting=0, sent_back=0, decided=0)
+    assert found == ReviewQueue(
+        items=[], total=0, causes=dict.fromkeys(Cause, 0), waiting=0, sent_back=0, decided=0, against=0
+    )
 
 
 def test_a_disagreement_waits_and_says_who_said_what(small: SmallProject):
@@ -207,7 +209,19 @@ def test_likely_errors_wait_the_likeliest_first_and_say_what_they_rather_are(sma
     assert [(item.item_id, item.score, item.better) for item in found.items] == [
         (small.items[1], 0.9, dog), (small.items[0], 0.6, dog),
     ]  # fmt: skip
-    assert found.items[0].causes == [Cause.LIKELY_ERROR] and found.items[0].why == "the model rather says so"
+    assert found.items[0].causes == [Cause.LIKELY_ERROR] and found.items[0].why == "the model says so"
+
+
+def test_what_the_model_objects_to_is_listed_beside_what_waits(small: SmallProject):
+    quiet, loud, settled = small.items[:3]
+    for item, score in ((quiet, 0.1), (loud, 0.8), (settled, 0.9)):
+        for person in small.people[:2]:
+            small.answer(person, item, small.classes[0])
+        doubt(small, item, score, small.classes[1], objects=True)
+    decided(small, settled, small.classes[0])
+    found = read_review(small.workspace, small.owner, small.id, against=True)
+    assert [(item.item_id, item.causes) for item in found.items] == [(loud, [Cause.LIKELY_ERROR]), (quiet, [])]
+    assert (found.total, found.against, found.waiting) == (2, 2, 1)
 
 
 def test_what_is_known_of_a_doubt_orders_disagreements_too(small: SmallProject):

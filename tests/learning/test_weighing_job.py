@@ -200,6 +200,7 @@ def test_a_label_that_everything_speaks_against_is_doubted(workspace: Workspace)
     found = doubts(small)
     gravest = max(found.values(), key=lambda one: one.score)
     assert (gravest.item_id, gravest.class_id) == (wrong, small.classes[1])
+    assert {item for item, one in found.items() if one.objects} == {wrong}
     assert "“dog”" in gravest.why
 
 

@@ -9,6 +9,7 @@ const FILTERS = [
   { name: "unsure", label: "Unsure", asks: "cause=unsure" },
   { name: "flagged", label: "Flagged", asks: "cause=flagged" },
   { name: "likely_error", label: "Likely errors", asks: "cause=likely_error" },
+  { name: "against", label: "Against the model", asks: "against=true", apart: true },
   { name: "sent_back", label: "Sent back", asks: "sent_back=true", apart: true },
   { name: "decided", label: "Decided", asks: "decided=true", apart: true },
 ];
@@ -38,7 +39,7 @@ class Docket {
     this.#url = `${api}/projects/${project}`;
     this.#on = on;
     this.cases = [];
-    this.counts = null; // { waiting, sent_back, decided, causes: { cause: count } }
+    this.counts = null; // { waiting, sent_back, decided, against, causes: { cause: count } }
     this.failure = null;
   }
 
@@ -233,10 +234,10 @@ class Docket {
     }
   }
 
-  #tell({ waiting, sent_back, decided, causes, live }) {
+  #tell({ waiting, sent_back, decided, against, causes, live }) {
     const unsaved = [...this.#away.values()].some((saved) => saved === null);
     // While decisions are on their way the server counts what is settled here.
-    if (!unsaved || !this.counts) this.counts = { waiting, sent_back, decided, causes };
+    if (!unsaved || !this.counts) this.counts = { waiting, sent_back, decided, against, causes };
     const due = this.#due;
     this.#due = null;
     if (due) this.refresh(due);
@@ -294,9 +295,10 @@ class Docket {
 }
 
 // Among which of the counts a case is.
-function placeOf({ decision, thread }) {
+function placeOf({ decision, thread, causes }) {
   if (decision) return "decided";
-  return thread.some(({ returned_to: to, done }) => to !== null && !done) ? "sent_back" : "waiting";
+  if (thread.some(({ returned_to: to, done }) => to !== null && !done)) return "sent_back";
+  return causes.length ? "waiting" : "against";
 }
 
 function thumbnailOf(url, size = NEIGHBOUR_SIZE) {

@@ -42,6 +42,7 @@ const WAITING_FOR = {
   unsure: "Items come here that somebody could not tell.",
   flagged: "Items come here that somebody flagged for a second look.",
   likely_error: "Items come here whose label is probably wrong, by all that people and the model say.",
+  against: "Items are listed here of which people say one class and the model, which has not learned them, another.",
   sent_back: "Items are listed here while people look at them again.",
   decided: "What experts decide is listed here, to be changed or taken back.",
 };

@@ -80,13 +80,14 @@ def add_routes(api: FastAPI, workspace: Workspace) -> None:
         cause: Cause | None = None,
         sent_back: bool = False,
         decided: bool = False,
+        against: bool = False,
         offset: Annotated[int, Query(ge=0, le=2**31)] = 0,
         limit: Annotated[int, Query(ge=1, le=MOST)] = 20,
     ) -> ReviewView:
         """The items that wait for an expert, in the order of what a decision would change, with all that is known."""
         queue = model_view.read_review(
             workspace, actor, project_id,
-            cause=cause, sent_back=sent_back, decided=decided, offset=offset, limit=limit,
+            cause=cause, sent_back=sent_back, decided=decided, against=against, offset=offset, limit=limit,
         )  # fmt: skip
         return ReviewView(**queue.model_dump(), live=read_live(workspace, actor, project_id))
 

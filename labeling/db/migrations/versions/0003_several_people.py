@@ -91,6 +91,7 @@ def upgrade() -> None:
         sa.Column("why", sa.String(), nullable=False),
         sa.Column("worth", sa.Float(), nullable=False),
         sa.Column("stuck", sa.Boolean(), nullable=False),
+        sa.Column("objects", sa.Boolean(), nullable=False),
     )
     op.create_index("ix_doubt_project_id", "doubt", ["project_id"])
     op.create_table(
