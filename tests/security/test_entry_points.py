@@ -105,7 +105,8 @@ def sent(small: SmallProject) -> dict[str, object]:
         "changes": {"overlap": 2}, "files": [], "path": small.workspace.root / "pictures",
         "source": Source("image", [], 0), "upload": upload.id, "job_id": job_id,
         "which": behind.OfClass(class_id=small.classes[0]), "number": 1,
-        "class_id": small.classes[0], "into": small.classes[1], "class_ids": small.classes[::-1], "name_or_id": "cat",
+        "class_id": small.classes[0], "into": small.classes[1], "class_ids": small.classes[::-1],
+        "name_or_id": f"{small.id}-0000",
         "texts": {small.classes[0]: ["a cat"]},
         "decisions": [Decision(event_id=new_event(), item_id=small.items[0], class_id=small.classes[1])],
         "remarks": [Remark(event_id=new_event(), item_id=small.items[0], text="why?")],
@@ -291,3 +292,23 @@ def test_every_path_that_comes_from_outside_stays_inside_the_workspace(workspace
             workspace.features(1, outside)
         with pytest.raises(Invalid, match="outside the workspace"):
             workspace.media(outside)
+
+
+# What names a workspace and nobody who acts: it serves what somebody else has checked.
+CHECKED_ELSEWHERE = {
+    "labeling.annotation.claims.with_keywords",  # claims that were made for the acting user
+    "labeling.delivery.archives.read_image",
+    "labeling.delivery.moment.in_chunks",
+}
+
+
+def test_no_function_of_annotation_or_delivery_forgets_who_acts():
+    found = {
+        f"{module.__name__}.{name}"
+        for package in (labeling.annotation, labeling.delivery)
+        for module in modules(package)
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__ and not name.startswith("_")
+        and "workspace" in (parameters := set(inspect.signature(function).parameters)) and "actor_id" not in parameters
+    }  # fmt: skip
+    assert found == CHECKED_ELSEWHERE

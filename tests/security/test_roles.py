@@ -18,7 +18,7 @@ from starlette.routing import Mount
 
 from labeling import accounts, invitations, signing_in, users
 from labeling.db.engine import reading, writing
-from labeling.db.schema import ApiToken, Membership, Role, SignIn, User
+from labeling.db.schema import ApiToken, Item, LabelClass, Membership, Role, SignIn, User
 from labeling.errors import AskwiseError, NotAllowed, NotFound
 from labeling.users import grant, issue_token, local_user, make_token
 from labeling.web.api import create_api
@@ -271,8 +271,12 @@ def test_ids_of_another_project_open_nothing_in_ones_own(
 ) -> None:
     """An owner names their own project, and of another one everything else: items, classes, people, leases, answers."""
     workspace, mallory = small.workspace, cast["an owner elsewhere"]
-    with reading(workspace.engine) as session:
+    with writing(workspace.engine) as session:
         theirs = session.exec(select(Membership.project_id).where(Membership.user_id == mallory)).one()
+        for item_id in small.items:
+            session.get_one(Item, item_id).text = "animals in a text"
+        for class_id, name in zip(small.classes, ("animals that purr", "animals that bark"), strict=True):
+            session.get_one(LabelClass, class_id).name = name
 
     def of_the_other() -> dict[str, list[Any]]:
         return {
