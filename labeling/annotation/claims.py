@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pydantic import BaseModel, PrivateAttr
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 
 from labeling.annotation.keywords import load_keywords
 from labeling.db.schema import Assignment, Item, ModelVersion, Project, Reason
@@ -40,7 +40,7 @@ class Claim(BaseModel):
     media_url: str | None
     reason: Reason
     why: str
-    utility: float | None  # None for whoever only answers: with it, gold items could be told from others
+    utility: float | None  # None where gold items could be told by it
     suggestion: Suggestion | None
     keywords: list[str] = []  # of a text: words that speak for the suggested class
     model_version: int | None
@@ -65,7 +65,7 @@ def as_claim(session: Session, assignment: Assignment) -> Claim:
         media_url=f"/api/v1/items/{item.id}/media" if item.media else None,
         reason=Reason.STRATEGY if assignment.reason is Reason.GOLD else assignment.reason,  # nobody is to know
         why=_why(assignment),
-        utility=assignment.utility if sees_everyone(session, assignment.user_id, item.project_id) else None,
+        utility=None if must_not_tell_gold(session, assignment.user_id, item.project_id) else assignment.utility,
         suggestion=suggestion,
         model_version=version.number if version else None,
         ranking=assignment.ranking_id,
@@ -74,6 +74,12 @@ def as_claim(session: Session, assignment: Assignment) -> Claim:
     if item.fields:
         _show_first(claim.item, settings_of(session.get_one(Project, item.project_id)).columns)
     return claim
+
+
+def must_not_tell_gold(session: Session, actor_id: int, project_id: int) -> bool:
+    """Whether nothing may be shown by which gold items could be told: where there are any, to whoever only answers."""
+    gold = select(Item.id).where(Item.project_id == project_id, col(Item.gold).is_(True)).limit(1)
+    return session.exec(gold).first() is not None and not sees_everyone(session, actor_id, project_id)
 
 
 def _why(assignment: Assignment) -> str:

@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from sqlalchemy import ColumnElement, true
 from sqlmodel import Session, col, exists, func, select, update
 
-from labeling.annotation.claims import Claim, as_claim, with_keywords
+from labeling.annotation.claims import Claim, as_claim, must_not_tell_gold, with_keywords
 from labeling.annotation.consensus import chose_split, is_open, places, standing
 from labeling.annotation.routing import (
     RANDOM,
@@ -37,9 +37,8 @@ from labeling.db.schema import (
     QueueEntry,
     Ranking,
     Reason,
-    Role,
 )
-from labeling.errors import Invalid
+from labeling.errors import Invalid, NotAllowed
 from labeling.projects import Settings, settings_of
 from labeling.users import require
 from labeling.workspace import Workspace
@@ -190,11 +189,15 @@ def upcoming(workspace: Workspace, actor_id: int, project_id: int, limit: int = 
 
     Raises
     ------
-    NotFound, NotAllowed
-        If the acting user is no expert of the project: what is claimed and not in the ranking is a gold item.
+    NotFound
+        If the user is no member of the project.
+    NotAllowed
+        If there are gold items and the user is no expert: what is claimed and not in the ranking is one of them.
     """
     with reading(workspace.engine) as session:
-        project = require(session, actor_id, project_id, Role.EXPERT)
+        project = require(session, actor_id, project_id)
+        if must_not_tell_gold(session, actor_id, project_id):
+            raise NotAllowed("Where people are checked by gold items, only experts and owners see what comes next.")
         ranking = live_ranking(session, project_id)
         if ranking is None or ranking.id is None:
             return []

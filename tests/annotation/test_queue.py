@@ -57,7 +57,7 @@ def test_without_a_ranking_the_order_is_spread_out_and_the_same_for_everybody(wo
 def test_the_live_ranking_comes_first_and_then_the_rest_of_the_pool(small: SmallProject):
     a, b, *rest = small.items
     ranking = rank(small, [b, a])
-    claims = claim(small, small.owner, 6)  # who only answers is not told the utility
+    claims = claim(small, small.people[0], 6)
     assert ids(claims)[:2] == [b, a] and sorted(ids(claims)[2:]) == rest
     assert [(c.why, c.utility, c.ranking) for c in claims[:2]] == [
         ("place 0", -0.0, ranking),
@@ -245,7 +245,7 @@ def test_what_remains_is_what_could_be_claimed(workspace: Workspace):
 def test_the_queue_shows_the_ranking_as_far_as_it_is_open(small: SmallProject):
     ranking = rank(small, list(small.items))
     small.answer(small.people[0], small.items[0])
-    shown = queue.upcoming(small.workspace, small.owner, small.id, limit=2)
+    shown = queue.upcoming(small.workspace, small.people[0], small.id, limit=2)
     assert [(q.item_id, q.why, q.ranking) for q in shown] == [
         (small.items[1], "place 1", ranking),
         (small.items[2], "place 2", ranking),
@@ -253,7 +253,7 @@ def test_the_queue_shows_the_ranking_as_far_as_it_is_open(small: SmallProject):
 
 
 def test_a_project_that_was_never_ranked_has_an_empty_queue(small: SmallProject):
-    assert queue.upcoming(small.workspace, small.owner, small.id) == []
+    assert queue.upcoming(small.workspace, small.people[0], small.id) == []
 
 
 def test_the_model_version_on_a_claim_and_in_the_queue_is_its_number(workspace: Workspace):
@@ -266,7 +266,7 @@ def test_the_model_version_on_a_claim_and_in_the_queue_is_its_number(workspace: 
         small.learn()
     (claimed,) = claim(small, small.people[0])
     assert claimed.model_version == 1
-    assert {q.model_version for q in queue.upcoming(workspace, small.owner, small.id)} == {1}
+    assert {q.model_version for q in queue.upcoming(workspace, small.people[0], small.id)} == {1}
 
 
 def test_a_user_who_is_no_member_learns_nothing_of_the_project(small: SmallProject):

@@ -12,6 +12,7 @@ from labeling.annotation.claims import Claim
 from labeling.annotation.routing import draw, gold_slots
 from labeling.db.engine import reading
 from labeling.db.schema import Annotation, Assignment, Item, Label, Lease, QueueEntry, Reason
+from labeling.errors import NotAllowed
 from labeling.learning import ranking
 from labeling.projects import Settings, update_settings
 from labeling.workspace import Workspace
@@ -111,6 +112,13 @@ def test_ranked_gold_items_have_all_that_others_have(ranked: SmallProject):
         assert (each.reason, each.utility) == (Reason.STRATEGY, None)
         assert each.suggestion is not None and each.ranking and each.model_version == 1
     assert all("torn" in each.why or "but maybe" in each.why or each.why for each in claims)
+
+
+def test_where_there_are_gold_items_only_experts_see_what_comes_next(ranked: SmallProject):
+    with pytest.raises(NotAllowed, match="only experts and owners"):
+        queue.upcoming(ranked.workspace, ranked.people[0], ranked.id)
+    assert queue.upcoming(ranked.workspace, ranked.owner, ranked.id)
+    assert all(each.utility is not None for each in claim(ranked, ranked.owner, 3))
 
 
 def test_suggestions_for_gold_items_come_from_what_has_not_learned_them(ranked: SmallProject):
