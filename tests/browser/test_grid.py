@@ -296,10 +296,7 @@ def test_the_grid_works_by_keyboard_alone_and_says_what_it_shows(person: GridExp
     page.keyboard.press("Tab")
     expect(page.locator(".confirm")).to_be_focused()
     expect(page.locator(".confirm")).to_have_text(re.compile(f"^Confirm {len(items) - 4} as “{name}”"))
-    page.wait_for_timeout(LOOK)
-    shown = len(person.screens())
-    page.keyboard.press("Enter")
-    person.wait_screen(shown)
+    person.confirm()
     expect(page.locator(".last")).to_have_text(
         f"Confirmed {len(items) - 4} as “{name}”, 3 answered otherwise, 1 left for later."
     )
