@@ -384,3 +384,12 @@ def test_gold_costs_as_many_statements_for_many_items_as_for_few(small: SmallPro
     with pytest.raises(NotFound, match="no item 999999"):
         make_gold(small.workspace, small.owner, small.id, [*items, 999_999])
     assert not item_of(small, items[1]).gold
+
+
+def test_who_is_no_expert_any_more_takes_no_decision_back(small: SmallProject):
+    eve = small.people[0]
+    give_role(small, eve, Role.EXPERT)
+    made = decided(small, small.items[0], small.classes[1], actor_id=eve)
+    give_role(small, eve, Role.ANNOTATOR)
+    with pytest.raises(NotAllowed):
+        answers.undo(small.workspace, eve, made.event_id)

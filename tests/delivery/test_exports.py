@@ -19,6 +19,7 @@ from labeling.delivery import moment
 from labeling.delivery.exports import COLUMNS, Wanted, export_rows, export_stream, survey
 from labeling.errors import Invalid, NotAllowed, NotFound
 from labeling.workspace import Workspace
+from tests.annotation.expert import give_role
 from tests.db.small_project import SmallProject, add_user, answer_to, new_event
 
 DANGEROUS = "=+-@\t\r"
@@ -348,3 +349,14 @@ def test_what_could_be_exported_is_counted(small: SmallProject):
     assert found == (8, 2, 0, ["site"])
     with pytest.raises(NotAllowed):
         survey(small.workspace, small.people[0], small.id)
+
+
+def test_a_blind_project_names_nobody_to_its_experts(workspace: Workspace):
+    small = SmallProject.make(workspace, blind=True)
+    small.answer(small.people[0], small.items[0])
+    small.answer(small.people[1], small.items[1])
+    give_role(small, small.people[1], Role.EXPERT)
+    told = {actor: [row["annotator"] for row in export_rows(workspace, actor, small.id)]
+            for actor in (small.people[1], small.owner)}  # fmt: skip
+    assert told[small.people[1]] == ["Person 1", "animals person 1"]
+    assert told[small.owner] == ["animals person 0", "animals person 1"]

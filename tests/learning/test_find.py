@@ -276,3 +276,17 @@ def test_where_nothing_is_open_a_screen_says_so(small: SmallProject):
     screen(small, 1, ITEMS)
     made = screen(small)
     assert made.claims == [] and made.class_id is None and made.why.endswith(".")
+
+
+def test_whoever_only_answers_is_not_told_what_others_said(small: SmallProject) -> None:
+    ann, bob = small.people
+    small.answer(ann, small.items[0], small.classes[1])
+    small.answer(bob, small.items[1], small.classes[2])
+    seen = {}
+    for actor in (ann, bob, small.owner):
+        found = find_items(small.workspace, actor, small.id, text="a red bus", count=ITEMS)
+        seen[actor] = {item.id: item.label for item in found}
+    own, other = small.items[:2]
+    assert (seen[ann][own], seen[ann][other]) == ("bee", None)
+    assert (seen[bob][own], seen[bob][other]) == (None, "cow")
+    assert (seen[small.owner][own], seen[small.owner][other]) == ("bee", "cow")
