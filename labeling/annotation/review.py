@@ -168,7 +168,8 @@ def read_review(
         waiting = [entry for entry in ordered if entry.item_id not in away]
         settled = decided_items(session, project_id)
         counts = {one: sum(one in entry.causes for entry in waiting) for one in Cause}
-        objections = [entry for entry in against_model(session, project_id) if entry.item_id not in away]
+        elsewhere = away | {entry.item_id for entry in settled}
+        objections = [entry for entry in against_model(session, project_id) if entry.item_id not in elsewhere]
         known = {entry.item_id: entry for entry in ordered}
         if decided:
             chosen = settled

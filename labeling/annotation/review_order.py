@@ -74,11 +74,10 @@ def order(session: Session, project: Project) -> list[Entry]:
 
 
 def against_model(session: Session, project_id: int) -> list[Entry]:
-    """Where people say one class and the model another, whether it waits for an expert or not; most doubtful first."""
-    settled = {entry.item_id for entry in decided_items(session, project_id)}
+    """Where people say one class and the model another, decided on or not; most doubtful first."""
     doubts = select(Doubt).where(Doubt.project_id == project_id, col(Doubt.objects).is_(True))
     ordered = session.exec(doubts.order_by(col(Doubt.score).desc(), col(Doubt.item_id))).all()
-    return [Entry(one.item_id, one.score, (), one.why) for one in ordered if one.item_id not in settled]
+    return [Entry(one.item_id, one.score, (), one.why) for one in ordered]
 
 
 def _disagreements(session: Session, project_id: int, settings: Settings) -> list[tuple[int, float, str]]:

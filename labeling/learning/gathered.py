@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import islice
 from typing import Any, NamedTuple, TypeVar
 
@@ -84,6 +85,7 @@ class Gathered:
         """How many chose the class that most chose, (n,)."""
         return self.opinions.votes().max(axis=1, initial=0)
 
+    @cached_property
     def level(self) -> NDArray[np.bool_]:
         """Whether another class has as many votes, and nobody is the only one, (n,)."""
         votes = np.sort(self.opinions.votes(), axis=1)

@@ -128,7 +128,7 @@ def _errors(read: Gathered, changes: _Changes, predictions: NDArray[np.float64] 
 def _compare(read: Gathered, weighed: Weighed, needed: Need) -> _Changes:
     """What has to be written: labels that weighing sees otherwise, and items that want more answers."""
     changes = _Changes()
-    most, level = read.most_votes(), read.level()
+    most, level = read.most_votes(), read.level
     by_need = read.settings.opinions == "by_need"
     for at, item_id in enumerate(read.item_ids.tolist()):
         if read.decided[at] >= 0 or read.untold[at] or not read.answers[at]:
@@ -183,7 +183,7 @@ def _doubts(
     read: Gathered, weighed: Weighed, errors: LabelErrors, needed: Need, objects: NDArray[np.bool_]
 ) -> list[dict[str, Any]]:
     """The doubts that are kept: the gravest, and those of items of which another opinion is worth most."""
-    level = read.level() & (read.imported < 0)
+    level = read.level & (read.imported < 0)
     by_need = read.settings.opinions == "by_need"
     asked, stuck = by_need & (needed.steps == Step.OPINION), by_need & (needed.steps == Step.EXPERT)
     score = np.where(level, 1 - weighed.confidence, errors.score)
