@@ -78,7 +78,7 @@ def as_claim(session: Session, assignment: Assignment) -> Claim:
 
 def must_not_tell_gold(session: Session, actor_id: int, project_id: int) -> bool:
     """Whether nothing may be shown by which gold items could be told: where there are any, to whoever only answers."""
-    gold = select(Item.id).where(Item.project_id == project_id, col(Item.gold).is_(True)).limit(1)
+    gold = select(Item.id).where(Item.project_id == project_id, col(Item.gold)).limit(1)
     return session.exec(gold).first() is not None and not sees_everyone(session, actor_id, project_id)
 
 

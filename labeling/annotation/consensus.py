@@ -63,7 +63,7 @@ def is_opinion(until: int | None = None) -> ColumnElement[bool]:
 
 def chose_split() -> ColumnElement[bool]:
     """The condition that an `Annotation` chose a class that was split since."""
-    return exists().where(col(LabelClass.id) == col(Annotation.class_id), col(LabelClass.split).is_(True))
+    return exists().where(col(LabelClass.id) == col(Annotation.class_id), col(LabelClass.split))
 
 
 def is_open(settings: Settings) -> ColumnElement[bool]:

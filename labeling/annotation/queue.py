@@ -10,8 +10,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+import sqlalchemy as sa
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement, true
+from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, exists, func, select, update
 
 from labeling.annotation.claims import Claim, as_claim, must_not_tell_gold, with_keywords
@@ -230,16 +231,17 @@ def remaining(session: Session, actor_id: int, project: Project, now: float, *, 
     Gold items that the person has yet to be asked are among them, as long as there are others: a number that stayed as
     it was would tell which ones they are.
     """
+    settings, left = settings_of(project), 0
 
     def count(*conditions: ColumnElement[bool]) -> int:
-        counted = select(Item.id).where(*conditions).limit(at_most).subquery()
+        counted = select(Item.id).where(*conditions).limit(None if at_most is None else at_most - left).subquery()
         return session.exec(select(func.count()).select_from(counted)).one()
 
-    left = count(*eligible(actor_id, project, now))
-    if not left or (at_most is not None and left >= at_most) or settings_of(project).gold_share == 0:
-        return left
-    left += count(*is_unseen_gold(actor_id, project, now))
-    return left if at_most is None else min(left, at_most)
+    for part in _parts(settings):
+        left += count(part, *_is_free(actor_id, project, now))
+        if left == at_most:
+            return left
+    return left + count(*is_unseen_gold(actor_id, project, now)) if left and settings.gold_share else left
 
 
 def count_remaining(workspace: Workspace, actor_id: int, project_id: int, *, at_most: int | None = None) -> int:
@@ -282,18 +284,24 @@ def takes_place() -> ColumnElement[bool]:
 
 def eligible(actor_id: int, project: Project, now: float) -> list[ColumnElement[bool]]:
     """Conditions under which an `Item` may be leased to this person."""
+    return [is_open(settings_of(project)), *_is_free(actor_id, project, now)]
+
+
+def _is_free(actor_id: int, project: Project, now: float) -> list[ColumnElement[bool]]:
+    """The conditions of `eligible`, given that the item is open."""
     settings = settings_of(project)
     live = (
         (col(Assignment.item_id) == Item.id) & (col(Assignment.state) == Lease.LEASED) & (col(Assignment.expires) > now)
     )
-    conditions = [col(Item.project_id) == project.id, is_open(settings), is_asked(settings), ~has_answered(actor_id)]
+    conditions = [col(Item.project_id) == project.id, is_asked(settings), ~has_answered(actor_id)]
     if settings.overlap == 1:
         return [*conditions, ~exists().where(live)]
     held = select(func.count()).select_from(Assignment).where(live, takes_place()).correlate(Item).scalar_subquery()
     mine = exists().where(live, col(Assignment.user_id) == actor_id)
     at_first = settings.overlap if settings.opinions == "fixed" else 1
-    room = col(Item.answers) + held
-    return [*conditions, ~mine, room < settings.overlap, room < func.coalesce(Item.wanted, at_first)]
+    wanted = func.coalesce(Item.wanted, at_first)
+    room = sa.case((wanted > settings.overlap, settings.overlap), else_=wanted)
+    return [*conditions, ~mine, col(Item.answers) + held < room]
 
 
 def has_answered(actor_id: int) -> ColumnElement[bool]:
@@ -308,7 +316,7 @@ def has_answered(actor_id: int) -> ColumnElement[bool]:
 def is_asked(settings: Settings) -> ColumnElement[bool]:
     """The condition that an `Item` is asked at all: of items that are nearly the same, perhaps only the first."""
     if settings.near_duplicates == "ask":
-        return true()
+        return sa.true()
     return col(Item.near_id).is_(None) | (col(Item.near_id) == col(Item.id))
 
 
@@ -352,25 +360,40 @@ def _open_items(session: Session, actor_id: int, project: Project, count: int, n
     """Up to `count` eligible items: from the live ranking, then from the rest of the pool."""
     if count < 1:
         return []
-    conditions = eligible(actor_id, project, now)
     ranking = live_ranking(session, project.id) if project.id is not None else None
     picked: list[Picked] = []
     if ranking is not None:
         ranked = (
             select(QueueEntry, Item)
             .join(Item, col(Item.id) == QueueEntry.item_id)
-            .where(QueueEntry.ranking_id == ranking.id, *conditions)
+            .where(QueueEntry.ranking_id == ranking.id, *eligible(actor_id, project, now))
             .order_by(col(QueueEntry.position))
             .limit(count)
         )
         picked = [(item, as_ranked(entry, ranking)) for entry, item in session.exec(ranked).all()]
-    if len(picked) < count:
-        # Hashes of contents are as good as random, so their order is a spread-out one, and the same for everybody.
-        rest = select(Item).where(*conditions, col(Item.id).not_in([item.id for item, _ in picked]))
-        rest = rest.order_by(col(Item.content_hash), col(Item.id)).limit(count - len(picked))
-        for item in session.exec(rest).all():
-            picked.append((item, {"why": "not ranked yet"}))
+    for part in _parts(settings_of(project)):
+        if len(picked) < count:
+            # Hashes of contents are as good as random, so their order is a spread-out one, and the same for everybody.
+            besides = col(Item.id).not_in([item.id for item, _ in picked])
+            rest = select(Item).where(part, *_is_free(actor_id, project, now), besides)
+            rest = rest.order_by(col(Item.content_hash), col(Item.id)).limit(count - len(picked))
+            picked += [(item, {"why": "not ranked yet"}) for item in session.exec(rest).all()]
     return [(item, {"reason": Reason.OVERLAP if item.answers else Reason.STRATEGY, **how}) for item, how in picked]
+
+
+def _parts(settings: Settings) -> list[ColumnElement[bool]]:
+    """The open items (`is_open`) in parts, in the order in which they are asked where no ranking says: those that want
+    another opinion, those that were begun, new ones.
+
+    Each part has an index in whose order it is read, as far as it is needed: while somebody claims, others wait.
+    """
+    told = col(Item.wanted).is_not(None)
+    room = settings.overlap - col(Item.answers) > 0  # said so that the index of few items is read, not that of answers
+    begun = range(settings.overlap - 1, 0, -1) if settings.opinions == "fixed" else ()
+    return [
+        told & room & (col(Item.wanted) > col(Item.answers)),
+        *(~told & (col(Item.answers) == answers) for answers in (*begun, 0)),
+    ]
 
 
 def lease_item(

@@ -48,7 +48,7 @@ def order(session: Session, project: Project) -> list[Entry]:
         scores[item_id], whys[item_id] = score, why
     for cause, condition, why in (
         (Cause.UNSURE, col(Annotation.verdict) == Verdict.UNSURE, "somebody was unsure"),
-        (Cause.FLAGGED, col(Annotation.flagged).is_(True), "flagged for a second look"),
+        (Cause.FLAGGED, col(Annotation.flagged), "flagged for a second look"),
     ):
         said = select(Annotation.item_id).where(Annotation.project_id == project.id, condition, standing()).distinct()
         for item_id in session.exec(said.where(Annotation.origin != Origin.REVIEW)).all():
@@ -75,7 +75,7 @@ def order(session: Session, project: Project) -> list[Entry]:
 
 def against_model(session: Session, project_id: int) -> list[Entry]:
     """Where people say one class and the model another, decided on or not; most doubtful first."""
-    doubts = select(Doubt).where(Doubt.project_id == project_id, col(Doubt.objects).is_(True))
+    doubts = select(Doubt).where(Doubt.project_id == project_id, col(Doubt.objects))
     ordered = session.exec(doubts.order_by(col(Doubt.score).desc(), col(Doubt.item_id))).all()
     return [Entry(one.item_id, one.score, (), one.why) for one in ordered]
 
@@ -89,7 +89,7 @@ def _disagreements(session: Session, project_id: int, settings: Settings) -> lis
     given = (
         select(Annotation.item_id, Annotation.class_id, Annotation.origin)
         .join(Item, col(Item.id) == Annotation.item_id)
-        .where(Item.project_id == project_id, col(Item.disputed).is_(True), is_opinion())
+        .where(Item.project_id == project_id, col(Item.disputed), is_opinion())
     )
     votes: dict[int, Counter[int]] = defaultdict(Counter)
     came: dict[int, int] = {}  # the class that an item was imported with
@@ -100,7 +100,7 @@ def _disagreements(session: Session, project_id: int, settings: Settings) -> lis
                 came[item_id] = living.get(class_id, class_id)
     split = {item_id: counted for item_id, counted in votes.items() if len(counted) > 1}
     of_items = select(Label.item_id, Label.confidence, Label.method).join(Item, col(Item.id) == Label.item_id)
-    of_items = of_items.where(Item.project_id == project_id, col(Item.disputed).is_(True))
+    of_items = of_items.where(Item.project_id == project_id, col(Item.disputed))
     labels = {item_id: (confidence, method) for item_id, confidence, method in session.exec(of_items).all()}
     doubtful: dict[int, Counter[int]] = {}
     for item_id, counted in split.items():

@@ -86,7 +86,7 @@ def unseen_gold(session: Session, actor_id: int, project: Project, now: float, c
 def is_unseen_gold(actor_id: int, project: Project, now: float) -> list[ColumnElement[bool]]:
     """The conditions under which an `Item` is a gold one that this person has neither answered nor holds."""
     answered = exists().where(col(Annotation.item_id) == Item.id, col(Annotation.user_id) == actor_id, standing())
-    return [col(Item.project_id) == project.id, col(Item.gold).is_(True), ~answered, ~_holds(actor_id, now)]
+    return [col(Item.project_id) == project.id, col(Item.gold), ~answered, ~_holds(actor_id, now)]
 
 
 def hides_suggestion(settings: Settings, actor_id: int, item: Item) -> bool:

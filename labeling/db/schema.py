@@ -234,11 +234,15 @@ class Item(SQLModel, table=True):
         UniqueConstraint("project_id", "external_id"),
         UniqueConstraint("project_id", "row"),
         Index("ix_item_open", "project_id", "answers", "content_hash"),
-        # Of few items: more would make a large import slow.
-        Index("ix_item_wanted", "project_id", sqlite_where=_WANTED, postgresql_where=_WANTED),
-        Index("ix_item_gold", "project_id", sqlite_where=text("gold = 1"), postgresql_where=text("gold")),
-        Index("ix_item_disputed", "project_id", sqlite_where=text("disputed = 1"), postgresql_where=text("disputed")),
-    )
+        # Of few items: more would make a large import slow. The second column is what SQLite prefers them for to the
+        # indexes of all items of a project.
+        Index("ix_item_wanted", "project_id", "wanted", sqlite_where=_WANTED, postgresql_where=_WANTED),
+        Index("ix_item_gold", "project_id", "gold", sqlite_where=text("gold = 1"), postgresql_where=text("gold")),
+        Index(
+            "ix_item_disputed", "project_id", "disputed",
+            sqlite_where=text("disputed = 1"), postgresql_where=text("disputed"),
+        ),
+    )  # fmt: skip
 
     id: int | None = Field(default=None, primary_key=True)
     project_id: int = Field(foreign_key="project.id", index=True)
@@ -265,19 +269,26 @@ class Item(SQLModel, table=True):
     created: float = Field(default_factory=time.time)
 
 
+_LEASED = text("state = 'leased'")
+
+
 class Assignment(SQLModel, table=True):
     """One person's lease on one item."""
 
-    __table_args__ = (Index("ix_assignment_item_state", "item_id", "state"),)
+    __table_args__ = (
+        # Of the leases that run, or lapsed: what was answered is found by its id alone.
+        Index("ix_assignment_leased", "item_id", "user_id", sqlite_where=_LEASED, postgresql_where=_LEASED),
+        Index("ix_assignment_held", "user_id", "project_id", sqlite_where=_LEASED, postgresql_where=_LEASED),
+    )
 
     id: int | None = Field(default=None, primary_key=True)
-    project_id: int = Field(foreign_key="project.id", index=True)
+    project_id: int = Field(foreign_key="project.id")
     item_id: int = Field(foreign_key="item.id")
-    user_id: int = Field(foreign_key="user.id", index=True)
+    user_id: int = Field(foreign_key="user.id")
     client: str | None = None  # the browser tab that holds it
     token: str  # fencing token: checked at submit
     state: Lease = _word(Lease, default=Lease.LEASED)
-    expires: float = Field(index=True)
+    expires: float
     reason: Reason = _word(Reason, default=Reason.STRATEGY)
     why: str = ""
     utility: float | None = None
@@ -302,12 +313,13 @@ class Annotation(SQLModel, table=True):
         UniqueConstraint("id"),
         Index("ix_annotation_item_user", "item_id", "user_id"),
         # What waits for an expert, or was decided by one: of few answers.
-        Index("ix_annotation_unsure", "project_id", sqlite_where=_UNSURE, postgresql_where=_UNSURE),
+        Index("ix_annotation_unsure", "project_id", "verdict", sqlite_where=_UNSURE, postgresql_where=_UNSURE),
         Index(
-            "ix_annotation_flagged", "project_id", sqlite_where=text("flagged = 1"), postgresql_where=text("flagged")
+            "ix_annotation_flagged", "project_id", "flagged",
+            sqlite_where=text("flagged = 1"), postgresql_where=text("flagged"),
         ),
-        Index("ix_annotation_decision", "project_id", sqlite_where=_DECISION, postgresql_where=_DECISION),
-    )
+        Index("ix_annotation_decision", "project_id", "origin", sqlite_where=_DECISION, postgresql_where=_DECISION),
+    )  # fmt: skip
 
     seq: int | None = Field(default=None, primary_key=True)
     id: str = Field(max_length=64)  # the client's event id

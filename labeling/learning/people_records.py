@@ -71,7 +71,7 @@ def read_records(workspace: Workspace, actor_id: int, project_id: int) -> Record
         names = names_seen(session, actor_id, project_id)
         known = session.exec(select(Reliability).where(Reliability.project_id == project_id)).all()
         members = session.exec(select(Membership).where(Membership.project_id == project_id)).all()
-        gold = select(func.count()).select_from(Item).where(Item.project_id == project_id, col(Item.gold).is_(True))
+        gold = select(func.count()).select_from(Item).where(Item.project_id == project_id, col(Item.gold))
         gold_items = session.exec(gold).one()
         done = select(Job.report).where(
             Job.project_id == project_id, Job.kind == JobKind.WEIGH, Job.state == JobState.DONE
@@ -127,7 +127,7 @@ def keep_people(workspace: Workspace, project_id: int, people: People) -> None:
     """Write the records, tell the audit log of who is flagged anew, and hide suggestions that were found to do harm."""
     with writing(workspace.engine) as session:
         mine = col(Reliability.project_id) == project_id
-        before = set(session.exec(select(Reliability.user_id).where(mine, col(Reliability.flagged).is_(True))).all())
+        before = set(session.exec(select(Reliability.user_id).where(mine, col(Reliability.flagged))).all())
         # Whoever was set aside is not looked at any more: why they were stays to be seen.
         aside = select(Membership.user_id).where(
             Membership.project_id == project_id, col(Membership.set_aside).is_not(None)

@@ -129,7 +129,7 @@ def take_snapshot(workspace: Workspace, project_id: int, rows: int) -> Snapshot:
         again = again.where(Item.project_id == project_id, col(Item.wanted) > Item.answers, Item.answers > 0)
         again = again.where(Item.row < rows, is_open(settings), is_asked(settings))
         asked_again = [_asked_again(*found) for found in session.exec(again).all()]
-        golden = select(Item.row, Item.id).where(Item.project_id == project_id, col(Item.gold).is_(True))
+        golden = select(Item.row, Item.id).where(Item.project_id == project_id, col(Item.gold))
         gold = session.exec(golden.where(Item.row < rows).order_by(col(Item.row))).all()
 
         leased = select(Item.row, Assignment.user_id, Assignment.client).join(Item, col(Item.id) == Assignment.item_id)

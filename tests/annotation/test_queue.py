@@ -1,5 +1,6 @@
 """Work is claimed from the live ranking, held for a while, and never given to too many."""
 
+import itertools
 import threading
 
 import numpy as np
@@ -7,11 +8,12 @@ import pytest
 from sqlmodel import select
 
 from labeling.annotation import answers, queue
+from labeling.annotation.consensus import is_open
 from labeling.annotation.queue import Claim
 from labeling.db.engine import reading, writing
 from labeling.db.schema import Annotation, Assignment, Item, Lease, Project, QueueEntry, Ranking, Reason
 from labeling.errors import Invalid, NotFound
-from labeling.projects import update_settings
+from labeling.projects import settings_of, update_settings
 from labeling.workspace import Workspace
 from tests.db.small_project import SmallProject, add_user, answer_to
 
@@ -34,6 +36,14 @@ def rank(small: SmallProject, items: list[int], **fields: object) -> int:
     return ranking.id
 
 
+def stored(small: SmallProject, of_items: dict[int, tuple[int, int | None]]) -> None:
+    """Write how many answers items have and want, as if people had given them."""
+    with writing(small.workspace.engine) as session:
+        for item_id, (given, wanted) in of_items.items():
+            item = session.get_one(Item, item_id)
+            item.answers, item.wanted = given, wanted
+
+
 def ids(claims: list[Claim]) -> list[int]:
     return [claim.item.id for claim in claims]
 
@@ -52,6 +62,32 @@ def test_without_a_ranking_the_order_is_spread_out_and_the_same_for_everybody(wo
     first, second = (ids(claim(small, person, 20)) for person in small.people)
     assert first == second
     assert sorted(first) == list(small.items) and first != list(small.items)
+
+
+def test_without_a_ranking_what_wants_another_opinion_comes_before_what_was_begun_and_that_before_new_items(
+    workspace: Workspace,
+):
+    small = SmallProject.make(workspace, items=3, people=1, overlap=3)
+    new, begun, wanting = small.items
+    stored(small, {begun: (1, None), wanting: (1, 2)})
+    assert ids(claim(small, small.people[0], 3)) == [wanting, begun, new]
+
+
+@pytest.mark.parametrize("opinions", ["fixed", "by_need"])
+@pytest.mark.parametrize("overlap", [1, 2, 5])
+def test_without_a_ranking_every_open_item_is_asked_and_counted_and_no_other(
+    workspace: Workspace, overlap: int, opinions: str
+):
+    small = SmallProject.make(workspace, items=42, people=1, overlap=overlap, opinions=opinions)
+    kinds = itertools.product(range(6), [None, *range(6)])
+    stored(small, dict(zip(small.items, kinds, strict=True)))
+    with reading(workspace.engine) as session:
+        settings = settings_of(session.get_one(Project, small.id))
+        open_ones = set(session.exec(select(Item.id).where(is_open(settings))).all())
+    assert remaining(small, small.people[0], 0.0) == len(open_ones) > 0
+    assert queue.count_remaining(workspace, small.people[0], small.id, at_most=2) == min(2, len(open_ones))
+    asked = ids(claim(small, small.people[0], 42))
+    assert set(asked) == open_ones and len(asked) == len(open_ones)
 
 
 def test_the_live_ranking_comes_first_and_then_the_rest_of_the_pool(small: SmallProject):

@@ -24,23 +24,26 @@ def upgrade() -> None:
     op.add_column("item", sa.Column("disputed", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.add_column("item", sa.Column("gold", sa.Boolean(), server_default=sa.false(), nullable=False))
     few = sa.text("wanted IS NOT NULL")
-    op.create_index("ix_item_wanted", "item", ["project_id"], sqlite_where=few, postgresql_where=few)
-    op.create_index(
-        "ix_item_gold", "item", ["project_id"], sqlite_where=sa.text("gold = 1"), postgresql_where=sa.text("gold")
-    )
-    op.create_index(
-        "ix_item_disputed", "item", ["project_id"],
-        sqlite_where=sa.text("disputed = 1"), postgresql_where=sa.text("disputed"),
-    )  # fmt: skip
+    op.create_index("ix_item_wanted", "item", ["project_id", "wanted"], sqlite_where=few, postgresql_where=few)
+    for name in ("gold", "disputed"):
+        op.create_index(
+            f"ix_item_{name}", "item", ["project_id", name],
+            sqlite_where=sa.text(f"{name} = 1"), postgresql_where=sa.text(name),
+        )  # fmt: skip
+    for name in ("item_state", "user_id", "expires", "project_id"):
+        op.drop_index(f"ix_assignment_{name}", "assignment")
+    for name, of in (("leased", ["item_id", "user_id"]), ("held", ["user_id", "project_id"])):
+        which = sa.text("state = 'leased'")
+        op.create_index(f"ix_assignment_{name}", "assignment", of, sqlite_where=which, postgresql_where=which)
     # Perhaps disputed: what the answers say is looked at wherever this is read.
     op.execute("UPDATE item SET disputed = (answers >= 2)")
-    for name, which, in_sqlite in (
-        ("unsure", "verdict = 'unsure'", "verdict = 'unsure'"),
-        ("flagged", "flagged", "flagged = 1"),
-        ("decision", "origin = 'review'", "origin = 'review'"),
+    for name, column, which, in_sqlite in (
+        ("unsure", "verdict", "verdict = 'unsure'", "verdict = 'unsure'"),
+        ("flagged", "flagged", "flagged", "flagged = 1"),
+        ("decision", "origin", "origin = 'review'", "origin = 'review'"),
     ):
         op.create_index(
-            f"ix_annotation_{name}", "annotation", ["project_id"],
+            f"ix_annotation_{name}", "annotation", ["project_id", column],
             sqlite_where=sa.text(in_sqlite), postgresql_where=sa.text(which),
         )  # fmt: skip
     op.add_column("label", sa.Column("method", sa.String(length=16), server_default="majority", nullable=False))
