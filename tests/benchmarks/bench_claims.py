@@ -72,8 +72,8 @@ def filled(root: Path, n: int, state: State) -> tuple[Workspace, int, int]:
     given = rng.choice(len(state.answers), n, p=state.answers)
     items, leases, annotations, labels = [], [], [], []
     for i, count in enumerate(given.tolist()):
-        items.append({"project_id": project, "external_id": f"item {i}", "content_hash": f"{hash((i, 1)) & 0xFFFFFFFF:08x}",
-                      "text": f"text {i}", "row": i, "answers": count, "meta": {},
+        items.append({"project_id": project, "external_id": f"item {i}", "text": f"text {i}", "row": i, "meta": {},
+                      "content_hash": f"{hash((i, 1)) & 0xFFFFFFFF:08x}", "answers": count,
                       "gold": state.gold and i < GOLD})  # fmt: skip
         for person in [people[0]] * count if state.alone else rng.choice(people, count, replace=False).tolist():
             leases.append({"project_id": project, "item_id": i + 1, "user_id": person, "token": "t",

@@ -14,6 +14,7 @@ from labeling.annotation import answers, queue, review
 from labeling.workspace import Workspace
 from tests.db.small_project import SmallProject, answer_to
 
+ONE = re.compile(r"\b(id|item_id|rowid|batch|supersedes)=\?")
 LARGE = ("item", "annotation", "assignment", "label")
 OF_FEW = ("wanted", "gold", "disputed", "unsure", "flagged", "decision", "leased", "held")
 ORDERED = "ix_item_open (project_id=? AND answers=?)"  # read as far as it is needed

@@ -32,9 +32,9 @@ def upgrade() -> None:
         )  # fmt: skip
     for name in ("item_state", "user_id", "expires", "project_id"):
         op.drop_index(f"ix_assignment_{name}", "assignment")
+    running = sa.text("state = 'leased'")
     for name, of in (("leased", ["item_id", "user_id"]), ("held", ["user_id", "project_id"])):
-        which = sa.text("state = 'leased'")
-        op.create_index(f"ix_assignment_{name}", "assignment", of, sqlite_where=which, postgresql_where=which)
+        op.create_index(f"ix_assignment_{name}", "assignment", of, sqlite_where=running, postgresql_where=running)
     # Perhaps disputed: what the answers say is looked at wherever this is read.
     op.execute("UPDATE item SET disputed = (answers >= 2)")
     for name, column, which, in_sqlite in (
