@@ -1,6 +1,7 @@
 """How learning stands, as people see it: the live model version, how often it was right, how fresh the ranking is."""
 
 import time
+from collections.abc import Sequence
 
 from pydantic import BaseModel
 from sqlalchemy import ColumnElement, Integer, cast
@@ -28,6 +29,7 @@ from labeling.users import require
 from labeling.workspace import Workspace
 
 RECENT = 50  # answers that the running accuracy looks back on
+LOOKED_THROUGH = 2000  # newest answers among which these are: others judge nothing, and this is asked with each claim
 WORKER_SILENT_SECONDS = 15.0
 
 
@@ -82,13 +84,7 @@ def _judges_the_model() -> ColumnElement[bool]:
 def live_status(session: Session, project_id: int) -> Live:
     """How learning stands in a project, in the caller's transaction."""
     model, ranking = find_live(session, project_id), live_ranking(session, project_id)
-    recent = (
-        select(_RIGHT)
-        .where(Annotation.project_id == project_id, _judges_the_model())
-        .order_by(col(Annotation.seq).desc())
-        .limit(RECENT)
-    )
-    hits = session.exec(recent).all()
+    hits = _recent_hits(session, project_id) if model else []
     labels = session.exec(select(func.count()).select_from(Label).where(Label.project_id == project_id)).one()
     items = count_items(session, project_id)
     learning = any(job.kind is JobKind.TRAIN for job in jobs.unfinished(session, project_id))
@@ -107,6 +103,15 @@ def live_status(session: Session, project_id: int) -> Live:
         words_only=model is not None and model.labels == 0,
         schema_version=session.get_one(Project, project_id).schema_version,
     )
+
+
+def _recent_hits(session: Session, project_id: int) -> Sequence[int]:
+    """Whether the model was right (1) or not (0) on the newest answers that judge it."""
+    of_project = select(Annotation.seq).where(Annotation.project_id == project_id).order_by(col(Annotation.seq).desc())
+    before = func.coalesce(of_project.offset(LOOKED_THROUGH).limit(1).scalar_subquery(), 0)
+    newest = (col(Annotation.project_id) == project_id) & (col(Annotation.seq) > before)
+    judging = select(_RIGHT).where(newest, _judges_the_model()).order_by(col(Annotation.seq).desc())
+    return session.exec(judging.limit(RECENT)).all()
 
 
 def read_live(workspace: Workspace, actor_id: int, project_id: int) -> Live:

@@ -11,6 +11,7 @@ from labeling.annotation.answers import Answer
 from labeling.db.engine import reading, writing
 from labeling.db.schema import Job, JobKind, Worker
 from labeling.errors import NotFound
+from labeling.learning import status
 from labeling.learning.status import WORKER_SILENT_SECONDS, Live, live_status, versions, worker_heard
 from labeling.workspace import Workspace
 from tests.db.small_project import SmallProject, add_user, new_event
@@ -61,6 +62,16 @@ def test_accuracy_is_counted_on_answers_that_a_suggestion_came_before(small: Sma
     assert (stands.model_version, stands.accuracy, stands.accuracy_on, stands.labels) == (1, 0.75, 4, 6)
     answers.undo(small.workspace, small.people[0], wrong)
     assert (live(small).accuracy, live(small).accuracy_on) == (1.0, 3)
+
+
+def test_answers_long_before_say_nothing_of_accuracy_today(small: SmallProject, monkeypatch: pytest.MonkeyPatch):
+    answer_truly(small, 0, 1)
+    small.learn()
+    small.answer(small.people[0], small.items[2], small.classes[1])  # against the model
+    answer_truly(small, 3, 4)
+    assert (live(small).accuracy, live(small).accuracy_on) == (2 / 3, 3)
+    monkeypatch.setattr(status, "LOOKED_THROUGH", 2)
+    assert (live(small).accuracy, live(small).accuracy_on) == (1.0, 2)
 
 
 def test_skips_and_doubts_say_nothing_of_accuracy(small: SmallProject):
