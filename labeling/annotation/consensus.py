@@ -79,6 +79,13 @@ def is_open(settings: Settings) -> ColumnElement[bool]:
     return room & col(Item.id).not_in(enough)
 
 
+def wants_more(settings: Settings) -> ColumnElement[bool]:
+    """The condition that an `Item` is open because another opinion on it is wanted; these are few, with an index."""
+    # Said so that their index is read, and not that of the number of answers.
+    room = settings.overlap - col(Item.answers) > 0
+    return col(Item.wanted).is_not(None) & room & (col(Item.wanted) > col(Item.answers))
+
+
 def are_closed(settings: Settings) -> list[ColumnElement[bool]]:
     """The conditions of which an `Item` meets one where it is not open; each has an index."""
     answers, wanted = col(Item.answers), col(Item.wanted)

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, exists, func, select, update
 
 from labeling.annotation.claims import Claim, as_claim, must_not_tell_gold, with_keywords
-from labeling.annotation.consensus import chose_split, is_open, places, standing
+from labeling.annotation.consensus import chose_split, is_open, places, standing, wants_more
 from labeling.annotation.routing import (
     RANDOM,
     Picked,
@@ -387,13 +387,9 @@ def _parts(settings: Settings) -> list[ColumnElement[bool]]:
 
     Each part has an index in whose order it is read, as far as it is needed: while somebody claims, others wait.
     """
-    told = col(Item.wanted).is_not(None)
-    room = settings.overlap - col(Item.answers) > 0  # said so that the index of few items is read, not that of answers
     begun = range(settings.overlap - 1, 0, -1) if settings.opinions == "fixed" else ()
-    return [
-        told & room & (col(Item.wanted) > col(Item.answers)),
-        *(~told & (col(Item.answers) == answers) for answers in (*begun, 0)),
-    ]
+    untold = [col(Item.wanted).is_(None) & (col(Item.answers) == answers) for answers in (*begun, 0)]
+    return [wants_more(settings), *untold]
 
 
 def lease_item(

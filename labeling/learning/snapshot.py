@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Engine, null
 from sqlmodel import Session, col, func, select
 
-from labeling.annotation.consensus import are_closed, is_decision, is_open, is_opinion
+from labeling.annotation.consensus import are_closed, is_decision, is_opinion, wants_more
 from labeling.annotation.queue import is_asked
 from labeling.classes import choices
 from labeling.db.engine import reading
@@ -117,18 +117,16 @@ def take_snapshot(workspace: Workspace, project_id: int, rows: int) -> Snapshot:
             Label, col(Label.item_id) == Item.id
         )
         labels = labels.where(Item.project_id == project_id, Item.row < rows).order_by(col(Item.row))
-        told = [(row, index[c], likely) for row, c, likely in session.exec(labels).all() if c in index]
-        known = [(row, c) for row, c, _ in told]
-        soft = _soft([(c, dict(likely or {})) for _, c, likely in told], index) if settings.soft_labels else None
-        closed: set[int] = set()
-        for condition in (*are_closed(settings), ~is_asked(settings)):
-            closed.update(session.exec(select(Item.row).where(Item.project_id == project_id, condition)).all())
+        labels_read = session.exec(labels).all()
+        closed_read = [
+            session.exec(select(Item.row).where(Item.project_id == project_id, condition)).all()
+            for condition in (*are_closed(settings), ~is_asked(settings))
+        ]
 
-        again = select(Item.row, Item.id, Doubt.worth, Doubt.why, Label.class_id)  # type: ignore[call-overload]
+        again = select(Item.row, Item.id, Item.answers, Doubt.worth, Doubt.why, Label.class_id)  # type: ignore[call-overload]
         again = again.outerjoin(Doubt, col(Doubt.item_id) == Item.id).outerjoin(Label, col(Label.item_id) == Item.id)
-        again = again.where(Item.project_id == project_id, col(Item.wanted) > Item.answers, Item.answers > 0)
-        again = again.where(Item.row < rows, is_open(settings), is_asked(settings))
-        asked_again = [_asked_again(*found) for found in session.exec(again).all()]
+        again = again.where(Item.project_id == project_id, wants_more(settings), is_asked(settings))
+        again_read = session.exec(again.where(Item.row < rows)).all()
         golden = select(Item.row, Item.id).where(Item.project_id == project_id, col(Item.gold))
         gold = session.exec(golden.where(Item.row < rows).order_by(col(Item.row))).all()
 
@@ -139,12 +137,7 @@ def take_snapshot(workspace: Workspace, project_id: int, rows: int) -> Snapshot:
             Assignment.expires > time.time(),
             Item.row < rows,
         )
-        held: list[int] = []
-        tabs = set()
-        for row, user_id, client in session.exec(leased.order_by(col(Assignment.id))).all():
-            if client is None or (user_id, client) not in tabs:
-                tabs.add((user_id, client))
-                held.append(row)
+        leased_read = session.exec(leased.order_by(col(Assignment.id))).all()
 
         seq = session.exec(select(func.max(Annotation.seq)).where(Annotation.project_id == project_id)).one() or 0
         counted = select(Annotation.id).where(
@@ -152,9 +145,13 @@ def take_snapshot(workspace: Workspace, project_id: int, rows: int) -> Snapshot:
             is_opinion() | is_decision(),
         )
         seen = session.exec(counted.order_by(col(Annotation.seq))).all()
+    told = [(row, index[c], likely) for row, c, likely in labels_read if c in index]
+    known = [(row, c) for row, c, _ in told]
+    soft = _soft([(c, dict(likely or {})) for _, c, likely in told], index) if settings.soft_labels else None
+    asked_again = [_asked_again(row, item_id, *about) for row, item_id, given, *about in again_read if given]
     labeled, targets = _columns(known)
     fresh = item_ids > 0
-    fresh[[row for row in closed if row < len(item_ids)]] = False
+    fresh[[row for part in closed_read for row in part if row < len(item_ids)]] = False
     fresh[[one.row for one in asked_again]] = False
     open_rows = np.flatnonzero(fresh)
     gold_rows, gold_items = _columns(gold)
@@ -171,11 +168,22 @@ def take_snapshot(workspace: Workspace, project_id: int, rows: int) -> Snapshot:
         asked_again,
         gold_rows,
         gold_items,
-        np.unique(np.array(held, dtype=np.int64)),
+        _held(leased_read),
         seq,
         hashlib.sha256("\n".join(seen).encode()).hexdigest(),
         soft,
     )
+
+
+def _held(leased: Sequence[Any]) -> NDArray[np.int64]:
+    """The rows that people work on, of leases (row, person, browser tab) in the order in which they were made."""
+    held: list[int] = []
+    tabs = set()
+    for row, user_id, client in leased:
+        if client is None or (user_id, client) not in tabs:
+            tabs.add((user_id, client))
+            held.append(row)
+    return np.unique(np.array(held, dtype=np.int64))
 
 
 def _asked_again(row: int, item_id: int, worth: float | None, why: str | None, label: int | None) -> AskedAgain:
