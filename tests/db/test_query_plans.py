@@ -48,11 +48,8 @@ def long_ways(lines: list[str]) -> set[str]:
         match = re.match(r"(SCAN|SEARCH) (\w+?)(_\d+)? ", line + " ")
         if match is None or match[2] not in LARGE or ORDERED in line:
             continue
-        if any(f"_{few} " in line + " " for few in OF_FEW) or re.search(
-            r"\b(id|item_id|rowid|batch|supersedes)=\?", line
-        ):
-            continue
-        found.add(line)
+        if not ONE.search(line) and not any(f"_{few} " in line + " " for few in OF_FEW):
+            found.add(line)
     return found
 
 
