@@ -26,7 +26,7 @@ from scipy.special import logsumexp
 
 from labeling.annotation.opinions import Opinions
 
-FALSE_ALARM = 0.01  # that any honest person of a project is ever flagged: what is aimed at
+FALSE_ALARM = 0.003  # that any honest person of a project is ever flagged: what is aimed at
 RELEVANT = 0.10  # estimated share of random answers that a flagged person has at least
 UNSKILLED = 1.5  # times the odds of an error that others have: still honest
 SHARES = np.array([0.15, 0.3, 0.5, 0.8])  # of random answers

@@ -182,7 +182,7 @@ def _gold(project: ProjectSummary, items: int, *, owner: bool) -> None:
         quiet(
             f"{items:,} gold item{'' if items == 1 else 's'}: each person is asked them unseen among the others; "
             f"{asked}.{more} A person is flagged once their errors on gold items can hardly be chance: the risk that "
-            "anybody of all who look is ever flagged came to about 1 % in simulations."
+            "anybody of all who look is ever flagged came to less than 1 % in simulations."
         )
     with st.container(horizontal=True):
         if st.button("Go to Review", icon=":material/gavel:", type="tertiary", key="insights_to_review"):

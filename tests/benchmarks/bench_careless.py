@@ -130,7 +130,7 @@ def main() -> None:
     text = [
         "# Careless people: gold items until they are flagged",
         "",
-        f"Seeds from {options.first_seed}, more seeds from {many[0]}; chance of a false alarm set to {FALSE_ALARM:.0%} "
+        f"Seeds from {options.first_seed}, more seeds from {many[0]}; chance of a false alarm set to {FALSE_ALARM:.1%} "
         f"a project; {machine()}.",
         "",
         *lines,

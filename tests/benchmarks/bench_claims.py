@@ -39,6 +39,7 @@ class State:
     ranked: bool = True
     gold: bool = False
     alone: bool = False  # one person answered everything
+    wanting: int = 0  # another opinion is wanted on every so many items
 
 
 STATES = {
@@ -53,6 +54,9 @@ STATES = {
         {"overlap": 2, "gold_share": 0.1}, (0.002, 0.0, 0.998), ranked=False, gold=True
     ),
     "by need, all answered once": State({"overlap": 5, "opinions": "by_need"}, (0.0, 1.0), ranked=False),
+    "by need, all answered once, a third wants another": State(
+        {"overlap": 5, "opinions": "by_need"}, (0.0, 1.0), ranked=False, wanting=3
+    ),
 }
 
 
@@ -74,7 +78,8 @@ def filled(root: Path, n: int, state: State) -> tuple[Workspace, int, int]:
     for i, count in enumerate(given.tolist()):
         items.append({"project_id": project, "external_id": f"item {i}", "text": f"text {i}", "row": i, "meta": {},
                       "content_hash": f"{hash((i, 1)) & 0xFFFFFFFF:08x}", "answers": count,
-                      "gold": state.gold and i < GOLD})  # fmt: skip
+                      "gold": state.gold and i < GOLD,
+                      "wanted": count + 1 if state.wanting and i % state.wanting == 0 else None})  # fmt: skip
         for person in [people[0]] * count if state.alone else rng.choice(people, count, replace=False).tolist():
             leases.append({"project_id": project, "item_id": i + 1, "user_id": person, "token": "t",
                            "state": "answered", "expires": 0.0})  # fmt: skip
