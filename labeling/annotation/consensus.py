@@ -101,6 +101,12 @@ def places(wanted: int | None, settings: Settings) -> int:
     return min(settings.overlap, at_first if wanted is None else wanted)
 
 
+def places_of(settings: Settings) -> ColumnElement[int]:
+    """The same (`places`) of an `Item`, in the database."""
+    wanted = func.coalesce(Item.wanted, places(None, settings))
+    return sa.case((wanted > settings.overlap, settings.overlap), else_=wanted)
+
+
 def agreed(chosen: Sequence[int], *, imported: bool = False) -> Agreed | None:
     """The class that most people chose, of one class id each; None where nobody did, or two classes are level.
 

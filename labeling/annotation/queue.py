@@ -10,19 +10,19 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-import sqlalchemy as sa
 from pydantic import BaseModel
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, true
 from sqlmodel import Session, col, exists, func, select, update
 
 from labeling.annotation.claims import Claim, as_claim, must_not_tell_gold, with_keywords
-from labeling.annotation.consensus import chose_split, is_open, places, standing, wants_more
+from labeling.annotation.consensus import chose_split, is_open, places, places_of, standing, wants_more
 from labeling.annotation.routing import (
     RANDOM,
     Picked,
     as_ranked,
     gold_slots,
     hides_suggestion,
+    holds,
     is_unseen_gold,
     sent_back,
     unseen_gold,
@@ -237,8 +237,9 @@ def remaining(session: Session, actor_id: int, project: Project, now: float, *, 
         counted = select(Item.id).where(*conditions).limit(None if at_most is None else at_most - left).subquery()
         return session.exec(select(func.count()).select_from(counted)).one()
 
+    free = _is_free(actor_id, project, now)
     for part in _parts(settings):
-        left += count(part, *_is_free(actor_id, project, now))
+        left += count(part, *free)
         if left == at_most:
             return left
     return left + count(*is_unseen_gold(actor_id, project, now)) if left and settings.gold_share else left
@@ -297,11 +298,7 @@ def _is_free(actor_id: int, project: Project, now: float) -> list[ColumnElement[
     if settings.overlap == 1:
         return [*conditions, ~exists().where(live)]
     held = select(func.count()).select_from(Assignment).where(live, takes_place()).correlate(Item).scalar_subquery()
-    mine = exists().where(live, col(Assignment.user_id) == actor_id)
-    at_first = settings.overlap if settings.opinions == "fixed" else 1
-    wanted = func.coalesce(Item.wanted, at_first)
-    room = sa.case((wanted > settings.overlap, settings.overlap), else_=wanted)
-    return [*conditions, ~mine, col(Item.answers) + held < room]
+    return [*conditions, ~holds(actor_id, now), col(Item.answers) + held < places_of(settings)]
 
 
 def has_answered(actor_id: int) -> ColumnElement[bool]:
@@ -316,7 +313,7 @@ def has_answered(actor_id: int) -> ColumnElement[bool]:
 def is_asked(settings: Settings) -> ColumnElement[bool]:
     """The condition that an `Item` is asked at all: of items that are nearly the same, perhaps only the first."""
     if settings.near_duplicates == "ask":
-        return sa.true()
+        return true()
     return col(Item.near_id).is_(None) | (col(Item.near_id) == col(Item.id))
 
 
@@ -360,22 +357,23 @@ def _open_items(session: Session, actor_id: int, project: Project, count: int, n
     """Up to `count` eligible items: from the live ranking, then from the rest of the pool."""
     if count < 1:
         return []
+    settings, free = settings_of(project), _is_free(actor_id, project, now)
     ranking = live_ranking(session, project.id) if project.id is not None else None
     picked: list[Picked] = []
     if ranking is not None:
         ranked = (
             select(QueueEntry, Item)
             .join(Item, col(Item.id) == QueueEntry.item_id)
-            .where(QueueEntry.ranking_id == ranking.id, *eligible(actor_id, project, now))
+            .where(QueueEntry.ranking_id == ranking.id, is_open(settings), *free)
             .order_by(col(QueueEntry.position))
             .limit(count)
         )
         picked = [(item, as_ranked(entry, ranking)) for entry, item in session.exec(ranked).all()]
-    for part in _parts(settings_of(project)):
+    for part in _parts(settings):
         if len(picked) < count:
             # Hashes of contents are as good as random, so their order is a spread-out one, and the same for everybody.
             besides = col(Item.id).not_in([item.id for item, _ in picked])
-            rest = select(Item).where(part, *_is_free(actor_id, project, now), besides)
+            rest = select(Item).where(part, *free, besides)
             rest = rest.order_by(col(Item.content_hash), col(Item.id)).limit(count - len(picked))
             picked += [(item, {"why": "not ranked yet"}) for item in session.exec(rest).all()]
     return [(item, {"reason": Reason.OVERLAP if item.answers else Reason.STRATEGY, **how}) for item, how in picked]

@@ -40,7 +40,7 @@ def sent_back(session: Session, actor_id: int, project: Project, now: float, cou
             Comment.project_id == project.id,
             Comment.returned_to == actor_id,
             col(Comment.done).is_(None),
-            ~_holds(actor_id, now),
+            ~holds(actor_id, now),
         )
         .order_by(col(Comment.id))
         .limit(count)
@@ -86,7 +86,7 @@ def unseen_gold(session: Session, actor_id: int, project: Project, now: float, c
 def is_unseen_gold(actor_id: int, project: Project, now: float) -> list[ColumnElement[bool]]:
     """The conditions under which an `Item` is a gold one that this person has neither answered nor holds."""
     answered = exists().where(col(Annotation.item_id) == Item.id, col(Annotation.user_id) == actor_id, standing())
-    return [col(Item.project_id) == project.id, col(Item.gold), ~answered, ~_holds(actor_id, now)]
+    return [col(Item.project_id) == project.id, col(Item.gold) & ~answered, ~holds(actor_id, now)]
 
 
 def hides_suggestion(settings: Settings, actor_id: int, item: Item) -> bool:
@@ -102,7 +102,8 @@ def draw(what: str, actor_id: int, item: Item) -> float:
     return int.from_bytes(hashlib.sha256(seed).digest()[:4], "big") / _DRAWS
 
 
-def _holds(actor_id: int, now: float) -> Any:
+def holds(actor_id: int, now: float) -> ColumnElement[bool]:
+    """The condition that this person holds a running lease on an `Item`."""
     return exists().where(
         col(Assignment.item_id) == Item.id,
         col(Assignment.user_id) == actor_id,
